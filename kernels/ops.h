@@ -1,0 +1,197 @@
+// Every op of the graph: contract, argument struct, and one row in FOR_EACH_OP. All activations are
+// f32, row-major, contiguous unless a stride says otherwise; strides count elements. `tokens` rows
+// belong to any mix of sequences. An output may alias an input only where the contract says so.
+// A token's result depends on that token's inputs alone, never on how many rows came with it:
+// decoding prompts together gives each the bytes it gets alone.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/tensor_view.h"
+
+namespace hone {
+
+enum class Activation : uint8_t {
+  kNone,
+  kSilu,      // x / (1 + exp(-x))
+  kGelu,      // x/2 (1 + erf(x / sqrt 2))
+  kGeluTanh,  // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+};
+
+// out[t, :] = row ids[t] of table. ids are in [0, table.rows).
+struct EmbedArgs {
+  const int32_t* ids;
+  WeightView table;
+  float* out;  // [tokens, table.columns]
+  int64_t tokens;
+};
+
+// out[t, r] = activation(sum_c x[t, c] * weight[r, c] + bias[r]) + residual[t, r].
+// out may alias residual. weight.quantize_input: see WeightView.
+struct MatmulArgs {
+  const float* x;  // [tokens, weight.columns]
+  WeightView weight;
+  float* out;                               // [tokens, weight.rows], out_stride apart
+  int64_t tokens;
+  int64_t out_stride = 0;                   // 0: weight.rows
+  const float* bias = nullptr;              // [weight.rows]
+  Activation activation = Activation::kNone;
+  const float* residual = nullptr;          // [tokens, weight.rows]
+};
+
+// out[t, r] = activation(x[t] . gate[r]) * (x[t] . up[r]): both matrices in one pass over x.
+struct GatedMatmulArgs {
+  const float* x;  // [tokens, gate.columns]
+  WeightView gate;
+  WeightView up;   // same rows and columns as gate
+  float* out;      // [tokens, gate.rows]
+  int64_t tokens;
+  Activation activation;
+};
+
+// Three matrices over one input, one pass: q, k, v of attention. Biases may be null.
+struct QkvMatmulArgs {
+  const float* x;  // [tokens, columns]
+  WeightView weight[3];
+  const float* bias[3];
+  float* out[3];  // out[i]: [tokens, weight[i].rows]
+  int64_t tokens;
+};
+
+// out = x / sqrt(mean(x^2) + eps) * weight, per row. With residual: x + residual is normalised, and
+// written to sum (sum may alias x or residual). out may alias x.
+struct RmsNormArgs {
+  const float* x;  // [rows, dim]
+  const float* weight;  // [dim]
+  float* out;
+  int64_t rows;
+  int64_t dim;
+  double eps;
+  const float* residual = nullptr;  // [rows, dim]
+  float* sum = nullptr;             // [rows, dim], with residual only
+};
+
+// out = (x - mean) / sqrt(variance + eps) * weight + bias, per row; residual and sum as above.
+struct LayerNormArgs {
+  const float* x;
+  const float* weight;
+  const float* bias;  // may be null
+  float* out;
+  int64_t rows;
+  int64_t dim;
+  double eps;
+  const float* residual = nullptr;
+  float* sum = nullptr;
+};
+
+// Rotate-half RoPE on the first `rotary` elements of each head, in place:
+//   a = x[i], b = x[i + rotary/2]:  x[i] = a cos - b sin,  x[i + rotary/2] = b cos + a sin,
+// with angle position * inv_freq[i] and both cos and sin times `attention_factor`.
+// The angle is taken in double: at position 100,000 a float angle is off by 0.004.
+struct RopeArgs {
+  float* x;                 // [tokens, heads, head_dim]
+  const int32_t* positions;  // [tokens]
+  const double* inv_freq;   // [rotary / 2]
+  int64_t tokens;
+  int64_t heads;
+  int64_t head_dim;
+  int64_t rotary;
+  double attention_factor = 1.0;
+};
+
+// Writes this step's keys and values into the cache at (sequence, position).
+struct KvStoreArgs {
+  const float* k;  // [tokens, kv_heads, head_dim]
+  const float* v;
+  float* keys;    // [sequences, kv_heads, capacity, head_dim]
+  float* values;
+  const int32_t* sequences;  // [tokens] slot of each token
+  const int32_t* positions;  // [tokens]
+  int64_t tokens;
+  int64_t kv_heads;
+  int64_t head_dim;
+  int64_t capacity;
+};
+
+// Causal attention over the cache: token t of sequence s at position p attends to positions
+// max(0, p - window + 1) .. p. scores = scale * q.k + alibi_slope[head] * key_position; softmax;
+// weighted sum of values. Query head h reads kv head h / (heads / kv_heads).
+struct AttentionArgs {
+  const float* q;  // [tokens, heads, head_dim]
+  const float* keys;    // as in KvStoreArgs
+  const float* values;
+  float* out;  // [tokens, heads, head_dim]
+  const int32_t* sequences;
+  const int32_t* positions;
+  int64_t tokens;
+  int64_t heads;
+  int64_t kv_heads;
+  int64_t head_dim;
+  int64_t capacity;
+  double scale;
+  int64_t window = 0;                   // 0: no limit
+  const float* alibi_slopes = nullptr;  // [heads]
+};
+
+// out[i] = activation(x[i]); may alias.
+struct UnaryArgs {
+  const float* x;
+  float* out;
+  int64_t count;
+  Activation activation;
+};
+
+// out[i] = a[i] + b[i]  /  a[i] * b[i]; may alias.
+struct BinaryArgs {
+  const float* a;
+  const float* b;
+  float* out;
+  int64_t count;
+};
+
+// out[r, c] = x[r, c] + bias[c]; may alias.
+struct AddBiasArgs {
+  const float* x;
+  const float* bias;
+  float* out;
+  int64_t rows;
+  int64_t dim;
+};
+
+// out[i] = activation(gate[i]) * up[i]; may alias.
+struct GatedActivationArgs {
+  const float* gate;
+  const float* up;
+  float* out;
+  int64_t count;
+  Activation activation;
+};
+
+// out[t, :] = x[rows[t], :]: keeps the rows whose logits are wanted.
+struct GatherRowsArgs {
+  const float* x;
+  const int32_t* rows;  // [count]
+  float* out;           // [count, dim]
+  int64_t count;
+  int64_t dim;
+};
+
+// X(name, argument struct): a backend that forgot an op does not link.
+#define FOR_EACH_OP(X)                       \
+  X(embed, EmbedArgs)                        \
+  X(matmul, MatmulArgs)                      \
+  X(gated_matmul, GatedMatmulArgs)           \
+  X(qkv_matmul, QkvMatmulArgs)               \
+  X(rms_norm, RmsNormArgs)                   \
+  X(layer_norm, LayerNormArgs)               \
+  X(rope, RopeArgs)                          \
+  X(kv_store, KvStoreArgs)                   \
+  X(attention, AttentionArgs)                \
+  X(unary, UnaryArgs)                        \
+  X(add, BinaryArgs)                         \
+  X(mul, BinaryArgs)                         \
+  X(add_bias, AddBiasArgs)                   \
+  X(gated_activation, GatedActivationArgs)   \
+  X(gather_rows, GatherRowsArgs)
+
+}  // namespace hone

@@ -1,0 +1,60 @@
+// A weight matrix as it is stored, without owning it: what a matmul reads. One struct covers every
+// storage: `payload` holds the elements, and three optional side arrays say how to read them.
+//
+//   value(r, c) = element(r, c)                             plain scalars and GGUF blocks
+//   value(r, c) = (element(r, c) - zero(r, g)) * scale(r, g)   with scales, g = c / group
+//
+// 2:4 sparsity: of each 4 neighbouring columns 2 are kept. The payload then has columns/2 elements
+// a row, and `index` holds, for each 4 columns, one nibble: position of the first kept column in
+// bits 0-1, of the second in bits 2-3 (first < second); low nibble = the even quadruple. So
+// index row = columns/8 bytes, and `columns` is a multiple of 8. Scales keep counting dense columns.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/check.h"
+#include "kernels/dtype.h"
+
+namespace hone {
+
+struct WeightView {
+  const std::byte* payload = nullptr;  // row after row, row_stride bytes apart; any alignment
+  DType type = DType::kF32;            // of one payload element; for packed integers: kI32 words
+  int packed_bits = 0;                 // 0: payload elements are of `type`. 2..8: signed integers
+                                       // of so many bits, stored with 2^(bits-1) added, element i
+                                       // in bits [bits*i, bits*(i+1)) of the row, LSB first, in
+                                       // little-endian 32-bit words (compressed-tensors)
+  int64_t rows = 0;                    // outputs
+  int64_t columns = 0;                 // inputs, dense count
+  int64_t row_stride = 0;              // bytes
+
+  const std::byte* scales = nullptr;   // [scale_rows, columns / group] of scale_type, or null
+  DType scale_type = DType::kF32;      // F32, F16 or BF16
+  int64_t scale_rows = 0;              // rows, or 1 (per tensor)
+  int64_t group = 0;                   // dense columns that share a scale; columns: one per row
+  const int8_t* zeros = nullptr;       // [rows, columns / group] signed zero points, or null
+  const std::byte* index = nullptr;    // [rows, columns / 8] positions kept, or null: dense
+
+  bool quantize_input = false;         // W8A8: each activation row is rounded to int8 (or fp8 where
+                                       // type is F8E4M3) with its own scale before the product
+
+  int64_t stored_columns() const { return index ? columns / 2 : columns; }
+};
+
+// Bytes of one payload row. Packed rows end at a 32-bit word.
+inline int64_t payload_row_bytes(const WeightView& w) {
+  if (w.packed_bits == 0) return row_bytes(w.type, w.stored_columns());
+  return (w.stored_columns() * w.packed_bits + 31) / 32 * 4;
+}
+
+// Bytes a matmul reads for this matrix: the figure behind every "GB/s" that hone prints.
+inline int64_t stored_bytes(const WeightView& w) {
+  int64_t bytes = w.rows * payload_row_bytes(w);
+  if (w.scales) bytes += w.scale_rows * (w.columns / w.group) * row_bytes(w.scale_type, 1);
+  if (w.zeros) bytes += w.rows * (w.columns / w.group);
+  if (w.index) bytes += w.rows * w.columns / 8;
+  return bytes;
+}
+
+}  // namespace hone
