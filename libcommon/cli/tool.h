@@ -1,0 +1,68 @@
+// How every program starts and ends. A tool declares its options once (Options); parsing, --help,
+// the man page, shell completions and the history line all walk that declaration.
+//
+//   int main(int argc, char** argv) { return hone::run_tool(kTool, argc, argv); }
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "libcommon/base/error.h"
+
+namespace hone {
+
+struct OptionDecl {
+  std::string flags;        // "-o,--output", "--json"; "MODEL" (no dash): positional
+  std::string value;        // name of the value in help: "FILE", "N"; "" for a switch
+  std::string help;         // whole sentences
+  std::variant<bool*, std::string*, int64_t*, double*, std::vector<std::string>*> target;
+  std::vector<std::string> choices = {};  // allowed values, completed by shells
+  bool required = false;
+  std::string group = "Options";
+};
+
+struct Example {
+  std::string command;
+  std::string explanation;
+};
+
+struct ToolDecl {
+  std::string name;     // "hone-prune"
+  std::string summary;  // one line
+  std::string description;
+  std::vector<OptionDecl> options;
+  std::vector<Example> examples;
+  std::function<ExitCode()> run;
+};
+
+// Options that mean the same in every tool that has them, bound to one struct.
+struct CommonOptions {
+  std::string device = "auto";  // --device auto|cpu|ref
+  int64_t threads = 0;          // --threads N; 0: physical cores in the affinity mask
+  std::string max_memory;       // --max-memory 8G; "" no limit
+  bool verbose = false;         // -v
+  bool json = false;            // --json
+};
+std::vector<OptionDecl> compute_options(CommonOptions&);  // --device --threads --max-memory
+OptionDecl verbose_option(CommonOptions&);
+OptionDecl json_option(CommonOptions&);
+
+// "8G", "512M", "1e9", "300MB" -> bytes; "5%" is not a size. Error(kUsage) otherwise.
+int64_t parse_bytes(const std::string& text, const std::string& option);
+
+// Parses, runs, maps Error and bad_alloc to one line on stderr and the exit code, ignores SIGPIPE,
+// flushes and closes stdout and reports a failed close (a full disk cannot look like success).
+// Hidden switches --hone-man and --hone-completion bash|zsh|fish print the generated texts.
+int run_tool(ToolDecl tool, int argc, char** argv);
+
+// "hone-prune 0.1.0 --pattern 2:4 model": what a tool appends to a model's history. Paths are given
+// by their last component, so equal inputs give equal bytes wherever they lie.
+std::string history_line();
+
+// Throws a usage error when stdin is a terminal ("no model: give a path or pipe one in").
+void require_piped_stdin();
+
+}  // namespace hone
