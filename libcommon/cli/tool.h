@@ -15,13 +15,14 @@
 namespace hone {
 
 struct OptionDecl {
-  std::string flags;        // "-o,--output", "--json"; "MODEL" (no dash): positional
-  std::string value;        // name of the value in help: "FILE", "N"; "" for a switch
-  std::string help;         // whole sentences
+  std::string flags;  // "-o,--output", "--json"; "MODEL" (no dash): positional
+  std::string value;  // name of the value in help: "FILE", "N"; "" for a switch
+  std::string help;   // whole sentences
   std::variant<bool*, std::string*, int64_t*, double*, std::vector<std::string>*> target;
   std::vector<std::string> choices = {};  // allowed values, completed by shells
   bool required = false;
   std::string group = "Options";
+  bool in_history = true;  // false: cannot change the result's bytes (--threads, -o, --report, -v)
 };
 
 struct Example {
@@ -38,6 +39,12 @@ struct ToolDecl {
   std::function<ExitCode()> run;
 };
 
+// An option's flags and how they are shown.
+std::vector<std::string> split_flags(const OptionDecl& option);  // {"-o", "--output"}
+bool is_positional(const OptionDecl& option);
+bool is_switch(const OptionDecl& option);
+bool is_repeatable(const OptionDecl& option);
+
 // Options that mean the same in every tool that has them, bound to one struct.
 struct CommonOptions {
   std::string device = "auto";  // --device auto|cpu|ref
@@ -49,6 +56,8 @@ struct CommonOptions {
 std::vector<OptionDecl> compute_options(CommonOptions&);  // --device --threads --max-memory
 OptionDecl verbose_option(CommonOptions&);
 OptionDecl json_option(CommonOptions&);
+// --help and --version: every tool has them; run_tool adds and answers them.
+std::vector<OptionDecl> standard_options();
 
 // "8G", "512M", "1e9", "300MB" -> bytes; "5%" is not a size. Error(kUsage) otherwise.
 int64_t parse_bytes(const std::string& text, const std::string& option);

@@ -1,0 +1,98 @@
+// Options that mean the same in every tool, and the reading of their values.
+#include <cmath>
+#include <cstdlib>
+
+#include "libcommon/cli/tool.h"
+
+namespace hone {
+
+std::vector<std::string> split_flags(const OptionDecl& option) {
+  std::vector<std::string> flags;
+  size_t begin = 0;
+  while (begin <= option.flags.size()) {
+    const size_t comma = std::min(option.flags.find(',', begin), option.flags.size());
+    flags.push_back(option.flags.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  return flags;
+}
+
+bool is_positional(const OptionDecl& option) { return option.flags.front() != '-'; }
+bool is_switch(const OptionDecl& option) { return std::holds_alternative<bool*>(option.target); }
+bool is_repeatable(const OptionDecl& option) {
+  return std::holds_alternative<std::vector<std::string>*>(option.target);
+}
+
+std::vector<OptionDecl> compute_options(CommonOptions& common) {
+  return {
+      {.flags = "--device",
+       .value = "NAME",
+       .help = "Where to compute: auto (the fastest there is), cpu, or ref (plain loops in double "
+               "precision, slow; the reference for tests).",
+       .target = &common.device,
+       .choices = {"auto", "cpu", "ref"},
+       .in_history = false},
+      {.flags = "--threads",
+       .value = "N",
+       .help = "Threads; 0: the physical cores this process may use. The result has the same bytes "
+               "for any number.",
+       .target = &common.threads,
+       .in_history = false},
+      {.flags = "--max-memory",
+       .value = "SIZE",
+       .help = "Refuse work that needs more memory than this (8G, 500M); says how much it needs.",
+       .target = &common.max_memory,
+       .in_history = false},
+  };
+}
+
+OptionDecl verbose_option(CommonOptions& common) {
+  return {.flags = "-v,--verbose",
+          .value = "",
+          .help = "Say more on standard error.",
+          .target = &common.verbose,
+          .in_history = false};
+}
+
+OptionDecl json_option(CommonOptions& common) {
+  return {.flags = "--json",
+          .value = "",
+          .help = "Write the result as JSON.",
+          .target = &common.json,
+          .in_history = false};
+}
+
+std::vector<OptionDecl> standard_options() {
+  static bool unused;  // answered before parsing; here so that help and completions list them
+  return {{.flags = "-h,--help", .value = "", .help = "Show this help.", .target = &unused},
+          {.flags = "--version", .value = "", .help = "Show the version.", .target = &unused}};
+}
+
+namespace {
+
+// "", "B", "K", "kB", "KiB": multiplier, 0 when unknown. K = 1024 as in most tools; kB = 1000.
+double size_unit(std::string unit) {
+  static constexpr std::string_view kLetters = "KMGT";
+  if (unit.empty() || unit == "B") return 1;
+  const size_t power = kLetters.find(static_cast<char>(std::toupper(unit[0])));
+  if (power == std::string_view::npos) return 0;
+  const std::string rest = unit.substr(1);
+  const double exponent = static_cast<double>(power + 1);
+  if (rest.empty() || rest == "iB") return std::pow(1024.0, exponent);
+  return rest == "B" ? std::pow(1000.0, exponent) : 0;
+}
+
+}  // namespace
+
+int64_t parse_bytes(const std::string& text, const std::string& option) {
+  char* end = nullptr;
+  const double number = std::strtod(text.c_str(), &end);
+  const double unit = size_unit(end);
+  const double bytes = number * unit;
+  if (end == text.c_str() || unit == 0 || !(bytes >= 1) || bytes > 9e18) {
+    throw usage_error(option + " '" + text + "' is not a size; write 500M, 8G or 2.5GB");
+  }
+  return static_cast<int64_t>(bytes);
+}
+
+}  // namespace hone

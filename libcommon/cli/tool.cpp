@@ -1,0 +1,160 @@
+// The frame of every program: parse, run, one line for an error, an honest exit code.
+#include "libcommon/cli/tool.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <new>
+
+#include "libcommon/base/log.h"
+#include "libcommon/cli/texts.h"
+
+namespace hone {
+namespace {
+
+std::string recorded_history;
+
+void bind(CLI::App& app, const OptionDecl& option) {
+  const std::string& flags = option.flags;
+  if (bool* const* on = std::get_if<bool*>(&option.target)) {
+    app.add_flag(flags, **on, option.help);
+    return;
+  }
+  CLI::Option* bound = std::visit(
+      [&](auto* target) -> CLI::Option* {
+        if constexpr (std::is_same_v<decltype(target), bool*>)
+          return nullptr;
+        else
+          return app.add_option(flags, *target, option.help);
+      },
+      option.target);
+  bound->required(option.required);
+  if (is_repeatable(option) && !is_positional(option)) bound->allow_extra_args(false);
+  if (!option.choices.empty()) bound->check(CLI::IsMember(option.choices));
+}
+
+// Paths by their last component: the same work on another machine leaves the same bytes.
+std::string last_component(const std::string& value) {
+  const size_t end = value.find_last_not_of('/');
+  if (end == std::string::npos) return value;
+  const size_t slash = value.find_last_of('/', end);
+  return slash == std::string::npos ? value.substr(0, end + 1)
+                                    : value.substr(slash + 1, end - slash);
+}
+
+std::string quoted_word(const std::string& word) {
+  if (!word.empty() && word.find_first_of(" \t\n'\"\\$|&;()<>*?[]#~") == std::string::npos)
+    return word;
+  std::string out = "'";
+  for (char c : word) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+// Only what was given and can change the result, in declaration order.
+std::string history_of(const ToolDecl& tool, const CLI::App& app) {
+  std::string line = tool.name + " " HONE_VERSION;
+  for (const OptionDecl& option : tool.options) {
+    if (!option.in_history) continue;
+    const std::string flag = split_flags(option).back();
+    const CLI::Option* given = app.get_option_no_throw(flag);
+    if (given == nullptr || given->count() == 0) continue;
+    if (is_switch(option)) line += " " + flag;
+    if (is_switch(option)) continue;
+    for (const std::string& value : given->results()) {
+      if (is_positional(option) && value == "-") continue;
+      line += (is_positional(option) ? " " : " " + flag + " ") + quoted_word(last_component(value));
+    }
+  }
+  return line;
+}
+
+// Answers --help, --version and the hidden switches; false: go on.
+bool answer_standard(const ToolDecl& tool, int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    std::string text;
+    if (word == "--") return false;
+    if (word == "-h" || word == "--help") text = help_text(tool);
+    if (word == "--version") text = tool.name + " " HONE_VERSION "\n";
+    if (word == "--hone-man") text = man_page(tool);
+    if (word == "--hone-completion")
+      text = completion_script(tool, i + 1 < argc ? argv[i + 1] : "");
+    if (text.empty()) continue;
+    std::fputs(text.c_str(), stdout);
+    return true;
+  }
+  return false;
+}
+
+void parse(const ToolDecl& tool, int argc, char** argv) {
+  CLI::App app(tool.summary, tool.name);
+  app.set_help_flag();
+  for (const OptionDecl& option : tool.options) bind(app, option);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    throw usage_error(std::string(error.what()) + " (see " + tool.name + " --help)");
+  }
+  recorded_history = history_of(tool, app);
+}
+
+// A full disk behind stdout is noticed here at the latest.
+void close_stdout() {
+  const bool failed = std::ferror(stdout) != 0;
+  if (std::fclose(stdout) != 0 || failed) throw_errno("standard output", "write failed");
+}
+
+ExitCode report(const std::string& text, ExitCode code) {
+  if (code != ExitCode::kPipeClosed) log_note(text);
+  return code;
+}
+
+// Runs `body`; every fault of the outside world becomes one line and a code here.
+ExitCode guarded(const std::function<ExitCode()>& body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    return report(error.what(), error.code());
+  } catch (const std::bad_alloc&) {
+    return report("out of memory; try --max-memory, a smaller --ctx or a smaller model",
+                  ExitCode::kResource);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return report(error.what(), ExitCode::kResource);
+  }
+}
+
+}  // namespace
+
+std::string history_line() { return recorded_history; }
+
+void require_piped_stdin() {
+  if (isatty(STDIN_FILENO) == 1) {
+    throw usage_error("no model: give a path, or pipe one in (standard input is a terminal)");
+  }
+}
+
+int run_tool(ToolDecl tool, int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  set_log_program(tool.name);
+  for (OptionDecl& option : standard_options()) tool.options.push_back(std::move(option));
+  ToolDecl parsed = tool;  // without --help and --version, which are answered before parsing
+  parsed.options.resize(tool.options.size() - standard_options().size());
+  ExitCode code = guarded([&] {
+    if (answer_standard(tool, argc, argv)) return ExitCode::kOk;
+    parse(parsed, argc, argv);
+    return parsed.run();
+  });
+  const ExitCode closing = guarded([] {
+    close_stdout();
+    return ExitCode::kOk;
+  });
+  if (code == ExitCode::kOk || code == ExitCode::kVerdict) {
+    if (closing != ExitCode::kOk) code = closing;
+  }
+  return static_cast<int>(code);
+}
+
+}  // namespace hone
