@@ -1,0 +1,44 @@
+// Elementwise ops and the choice of rows.
+#include <algorithm>
+
+#include "kernels/ref/ref_ops.h"
+
+namespace hone::ref {
+
+void unary(BackendContext&, const UnaryArgs& args) {
+  for (int64_t i = 0; i < args.count; ++i) {
+    args.out[i] = static_cast<float>(activate(args.activation, args.x[i]));
+  }
+}
+
+void add(BackendContext&, const BinaryArgs& args) {
+  for (int64_t i = 0; i < args.count; ++i) args.out[i] = args.a[i] + args.b[i];
+}
+
+void mul(BackendContext&, const BinaryArgs& args) {
+  for (int64_t i = 0; i < args.count; ++i) args.out[i] = args.a[i] * args.b[i];
+}
+
+void add_bias(BackendContext&, const AddBiasArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r) {
+    for (int64_t c = 0; c < args.dim; ++c) {
+      args.out[r * args.dim + c] = args.x[r * args.dim + c] + args.bias[c];
+    }
+  }
+}
+
+void gated_activation(BackendContext&, const GatedActivationArgs& args) {
+  for (int64_t i = 0; i < args.count; ++i) {
+    const double value = activate(args.activation, args.gate[i]) * args.up[i];
+    args.out[i] = static_cast<float>(value);
+  }
+}
+
+void gather_rows(BackendContext&, const GatherRowsArgs& args) {
+  for (int64_t r = 0; r < args.count; ++r) {
+    CHECK(args.rows[r] >= 0);
+    std::copy_n(args.x + args.rows[r] * args.dim, args.dim, args.out + r * args.dim);
+  }
+}
+
+}  // namespace hone::ref

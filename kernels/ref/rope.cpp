@@ -1,0 +1,24 @@
+// Rotary position embedding, rotate-half form (Su et al. 2021, RoFormer).
+#include "kernels/ref/ref_ops.h"
+
+namespace hone::ref {
+
+void rope(BackendContext&, const RopeArgs& args) {
+  const int64_t half = args.rotary / 2;
+  for (int64_t t = 0; t < args.tokens; ++t) {
+    for (int64_t h = 0; h < args.heads; ++h) {
+      float* const x = args.x + (t * args.heads + h) * args.head_dim;
+      for (int64_t i = 0; i < half; ++i) {
+        const double angle = args.positions[t] * args.inv_freq[i];
+        const double cosine = std::cos(angle) * args.attention_factor;
+        const double sine = std::sin(angle) * args.attention_factor;
+        const double a = x[i];
+        const double b = x[i + half];
+        x[i] = static_cast<float>(a * cosine - b * sine);
+        x[i + half] = static_cast<float>(b * cosine + a * sine);
+      }
+    }
+  }
+}
+
+}  // namespace hone::ref
