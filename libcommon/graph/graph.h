@@ -1,0 +1,113 @@
+// A model's computation as a list of ops in execution order, in static single assignment form:
+// every value is written once, by one node. build_graph() makes it of primitive ops only; the
+// rewriter (rewrite.h) replaces chains by fused ops; the planner (plan.h) gives each value a place
+// in one arena; execute.h runs it.
+//
+// A value is a matrix [rows, columns] of f32 whose number of rows is known at run time only: one
+// row per token of the step, or one per token whose logits are wanted. An op's weights are named by
+// role and layer (WeightKey), so the graph holds no pointer and can be built from a header alone.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libcommon/model/spec.h"
+
+namespace hone {
+
+// One row per kind of node; the backend op that runs it has the same name (norm: rms_norm or
+// layer_norm). X(name, inputs from, inputs to, outputs from, outputs to)
+#define FOR_EACH_OP_KIND(X)       \
+  X(embed, 0, 0, 1, 1)            \
+  X(matmul, 1, 2, 1, 1)           \
+  X(gated_matmul, 1, 1, 1, 1)     \
+  X(qkv_matmul, 1, 1, 3, 3)       \
+  X(add_bias, 1, 1, 1, 1)         \
+  X(add, 2, 2, 1, 1)              \
+  X(mul, 2, 2, 1, 1)              \
+  X(norm, 1, 2, 1, 2)             \
+  X(rope, 1, 1, 1, 1)             \
+  X(kv_store, 2, 2, 1, 1)         \
+  X(attention, 2, 2, 1, 1)        \
+  X(unary, 1, 1, 1, 1)            \
+  X(gated_activation, 2, 2, 1, 1) \
+  X(gather_rows, 1, 1, 1, 1)
+
+enum class OpKind : uint8_t {
+#define X(name, in_from, in_to, out_from, out_to) name,
+  FOR_EACH_OP_KIND(X)
+#undef X
+};
+std::string_view op_name(OpKind kind);
+
+enum class Rows : uint8_t {
+  kTokens,  // one per token of the step
+  kWanted,  // one per token whose logits are wanted
+  kState,   // no buffer: the layer's key-value cache after a kv_store; orders nodes, holds nothing
+};
+
+struct Value {
+  Rows rows = Rows::kTokens;
+  int64_t columns = 0;
+  std::string name;  // "layer 3 attn.q": of the node that first made it
+};
+
+// A tensor of the model by what it is for.
+struct WeightKey {
+  Role role = Role::kEmbedding;
+  bool bias = false;
+  int64_t layer = -1;
+  auto operator<=>(const WeightKey&) const = default;
+};
+
+// What an op needs beside inputs and weights; unused fields keep their defaults.
+struct Attributes {
+  Activation activation = Activation::kNone;  // matmul, gated_*, unary
+  bool from_positions = false;                // embed: rows are positions, not token ids
+  NormSpec norm;                              // norm
+  int64_t norm_dim = 0;                       // norm: elements normalised together (head_dim: q, k)
+  int64_t heads = 0;                          // rope, attention
+  int64_t kv_heads = 0;                       // kv_store, attention
+  int64_t head_dim = 0;                       // rope, kv_store, attention
+  int64_t rotary = 0;                         // rope
+  double attention_factor = 1.0;              // rope
+  double scale = 0.0;                         // attention
+  int64_t window = 0;                         // attention
+  bool alibi = false;                         // attention
+};
+
+struct Node {
+  OpKind op = OpKind::embed;
+  std::vector<int> inputs;   // value ids. matmul: x [, residual]; norm: x [, residual];
+                             // kv_store: k, v; attention: q, state; gated_activation: gate, up
+  std::vector<int> outputs;  // norm with residual: out, sum; qkv_matmul: q, k, v
+  std::vector<WeightKey> weights;  // each matrix or norm followed by its bias, where it has one
+  Attributes attributes;
+  int64_t layer = -1;
+  std::string name;                 // "layer 3 attn.q"
+  std::vector<std::string> merged;  // fusions that made this node, oldest first
+};
+
+struct Graph {
+  std::vector<Value> values;
+  std::vector<Node> nodes;  // in execution order
+  int logits = -1;          // value id: [wanted, vocab]
+};
+
+// The primitive graph of a decoder: embedding, layers, the wanted rows, final norm, head.
+Graph build_graph(const ModelSpec& spec);
+
+// Index of the node that writes each value; -1 for a value that no node writes any more.
+std::vector<int> producers(const Graph& graph);
+// Indices of the nodes that read each value, in execution order; a node that reads it twice
+// appears twice. The logits count as read by node graph.nodes.size().
+std::vector<std::vector<int>> consumers(const Graph& graph);
+
+// Breaks of the graph's rules, one sentence each; empty when it is sound. The rules are a table in
+// validate.cpp; the rewriter checks them after every fusion.
+std::vector<std::string> broken_rules(const Graph& graph);
+
+}  // namespace hone

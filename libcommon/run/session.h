@@ -1,0 +1,95 @@
+// A loaded model with its caches on one backend: tokens in, logits out. Not thread-safe; ops use
+// the backend's own threads.
+//
+// A token's logits are the same bytes whatever else is in the step, however a prompt is cut into
+// chunks by the session, and for any number of threads.
+//
+// Dynamic-NTK RoPE is the one method whose frequencies depend on the length of a sequence. As in
+// transformers, beyond the trained context each call of step() uses the frequencies of the longest
+// position the sequence has reached by the end of that call, for all its tokens of that call; keys
+// already cached stay as they were turned. So a prompt given in one call equals a full forward,
+// while decoding past the trained context equals transformers' decoding with a cache, not a full
+// forward of the whole text; a prompt split over several calls does not equal one call.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "libcommon/graph/graph.h"
+#include "libcommon/model/weights.h"
+
+namespace hone {
+
+struct StepToken {
+  int32_t id = 0;
+  int32_t sequence = 0;  // slot, in [0, SessionOptions::sequences)
+  int32_t position = 0;  // at most the number of tokens its sequence has: the next one, or an
+                         // earlier one, which forgets what came after it
+  bool wants_logits = false;
+};
+
+struct SessionOptions {
+  std::string device = "auto";     // "auto", "cpu", "ref"
+  int threads = 0;                 // 0: physical cores in the affinity mask
+  int64_t context = 0;             // positions a sequence may have; 0: the model's
+  int64_t sequences = 1;           // slots that decode side by side
+  int64_t max_batch_tokens = 512;  // a step is run in chunks of at most so many tokens
+  bool fuse = true;
+  int64_t max_memory = 0;  // bytes of weights in memory, caches and activations; 0: no limit
+};
+
+// Bytes a session holds. Caches grow with the sequences' length up to `cache_limit`.
+struct SessionMemory {
+  int64_t weights = 0;      // in memory; mapped files are not counted
+  int64_t cache = 0;        // keys and values, now
+  int64_t cache_limit = 0;  // keys and values at full context
+  int64_t activations = 0;
+  int64_t total() const { return weights + cache + activations; }
+};
+
+// What one decoded token costs, from the shapes: the figures behind "GB/s" and "GFLOP/s".
+struct TokenCost {
+  int64_t weight_bytes = 0;  // of weights as stored, read once per step whatever the batch
+  int64_t cache_bytes = 0;   // keys and values read and written
+  double flops = 0;          // two per multiply-add
+};
+
+class Session {
+ public:
+  // Throws Error: kUsage for a context that learned positions cannot have or an unknown device;
+  // kResource with the figures where max_memory would be passed (at once when options.context is
+  // given, else when the caches have grown so far).
+  static std::unique_ptr<Session> create(std::shared_ptr<const LoadedModel> model,
+                                         const SessionOptions& options);
+  ~Session();
+
+  // Runs all tokens and returns the logits of those that want them, in order: [n, vocab], valid
+  // until the next call. Tokens of one sequence come with rising positions. Throws Error(kUsage)
+  // for a position beyond context() (names --ctx) and for an id outside the vocabulary.
+  std::span<const float> step(std::span<const StepToken> tokens);
+
+  // Forgets a sequence: its next token has position 0.
+  void reset(int32_t sequence);
+
+  const LoadedModel& model() const;
+  const SessionOptions& options() const;
+  const Graph& graph() const;  // as executed, fused where options.fuse
+  int64_t vocab() const;
+  int64_t context() const;                 // positions a sequence may have
+  int64_t length(int32_t sequence) const;  // tokens it has
+  std::string backend_name() const;        // "cpu"
+  std::string backend_detail() const;      // "avx3_spr, 2 threads"
+  SessionMemory memory() const;
+  TokenCost token_cost(int64_t depth) const;  // of one token at position `depth`
+
+  struct State;
+
+ private:
+  explicit Session(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace hone
