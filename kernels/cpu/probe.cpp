@@ -1,0 +1,162 @@
+// Read bandwidth and multiply-add peak of the CPU, with the widest vectors the dispatch allows.
+#include "kernels/probe.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+#include <vector>
+
+#include "kernels/parallel.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/probe.cpp"
+#include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace hone::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Sums an array in four independent chains, prefetching 2 kB ahead: the hardware
+// prefetcher alone does not keep one core's queue of outstanding lines full.
+uint64_t SumWords(const uint64_t* words, int64_t count) {
+  const hn::ScalableTag<uint64_t> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto a = hn::Zero(d), b = a, c = a, e = a;
+  int64_t i = 0;
+  for (; i + 4 * lanes <= count; i += 4 * lanes) {
+    hwy::Prefetch(words + i + 256);
+    hwy::Prefetch(words + i + 256 + 2 * lanes);
+    a = hn::Add(a, hn::LoadU(d, words + i));
+    b = hn::Add(b, hn::LoadU(d, words + i + lanes));
+    c = hn::Add(c, hn::LoadU(d, words + i + 2 * lanes));
+    e = hn::Add(e, hn::LoadU(d, words + i + 3 * lanes));
+  }
+  a = hn::Add(hn::Add(a, b), hn::Add(c, e));
+  HWY_ALIGN uint64_t parts[HWY_MAX_BYTES / sizeof(uint64_t)];
+  hn::Store(a, d, parts);
+  uint64_t sum = 0;
+  for (int64_t lane = 0; lane < lanes; ++lane) sum += parts[lane];
+  for (; i < count; ++i) sum += words[i];
+  return sum;
+}
+
+// `rounds` steps of ten independent multiply-add chains: two ports of latency four need eight.
+double MultiplyAdd(int64_t rounds, double* flops) {
+  const hn::ScalableTag<float> d;
+  const auto scale = hn::Set(d, 0.999f);
+  const auto shift = hn::Set(d, 0.001f);
+  auto a = hn::Iota(d, 1), b = hn::Iota(d, 2), c = hn::Iota(d, 3), e = hn::Iota(d, 4),
+       f = hn::Iota(d, 5), g = hn::Iota(d, 6), h = hn::Iota(d, 7), i = hn::Iota(d, 8),
+       j = hn::Iota(d, 9), k = hn::Iota(d, 10);
+  for (int64_t round = 0; round < rounds; ++round) {
+    a = hn::MulAdd(a, scale, shift);
+    b = hn::MulAdd(b, scale, shift);
+    c = hn::MulAdd(c, scale, shift);
+    e = hn::MulAdd(e, scale, shift);
+    f = hn::MulAdd(f, scale, shift);
+    g = hn::MulAdd(g, scale, shift);
+    h = hn::MulAdd(h, scale, shift);
+    i = hn::MulAdd(i, scale, shift);
+    j = hn::MulAdd(j, scale, shift);
+    k = hn::MulAdd(k, scale, shift);
+  }
+  const auto all = hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, e)),
+                           hn::Add(hn::Add(hn::Add(f, g), hn::Add(h, i)), hn::Add(j, k)));
+  *flops = static_cast<double>(rounds) * 10 * 2 * static_cast<double>(hn::Lanes(d));
+  return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, all)));
+}
+
+}  // namespace hone::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace hone {
+HWY_EXPORT(SumWords);
+HWY_EXPORT(MultiplyAdd);
+
+namespace {
+
+constexpr int kPasses = 5;
+constexpr int64_t kGrainWords = 1 << 17;  // 1 MiB: large against a cache, small against the array
+volatile double sink;                     // keeps results alive
+
+double seconds_now() {
+  using Clock = std::chrono::steady_clock;
+  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+}
+
+// An anonymous mapping in huge pages where the system has them, touched by the threads that read
+// it.
+class Array {
+ public:
+  explicit Array(int64_t bytes) : bytes_(bytes) {
+    memory_ = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory_ == MAP_FAILED) throw std::bad_alloc();
+    madvise(memory_, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+  }
+  ~Array() { munmap(memory_, static_cast<size_t>(bytes_)); }
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
+  uint64_t* words() const { return static_cast<uint64_t*>(memory_); }
+
+ private:
+  void* memory_;
+  int64_t bytes_;
+};
+
+int64_t bounded_bytes(int64_t wanted) {
+  const int64_t free = static_cast<int64_t>(sysconf(_SC_AVPHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  return std::max<int64_t>(std::min(wanted, free / 4), 1 << 24);
+}
+
+double read_bandwidth(ThreadPool& pool, int64_t bytes) {
+  const Array array(bytes);
+  const int64_t words = bytes / 8;
+  pool.parallel_for(words, kGrainWords, [&](int64_t begin, int64_t end) {
+    std::fill(array.words() + begin, array.words() + end, 1);
+  });
+  double best = 0;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const double start = seconds_now();
+    pool.parallel_for(words, kGrainWords, [&](int64_t begin, int64_t end) {
+      sink =
+          static_cast<double>(HWY_DYNAMIC_DISPATCH(SumWords)(array.words() + begin, end - begin));
+    });
+    best = std::max(best, static_cast<double>(bytes) / (seconds_now() - start));
+  }
+  return best;
+}
+
+double multiply_add_peak(ThreadPool& pool) {
+  constexpr int64_t kRounds = 2'000'000;
+  double best = 0;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    std::vector<double> flops(static_cast<size_t>(pool.threads()));
+    const double start = seconds_now();
+    pool.parallel_for(pool.threads(), 1, [&](int64_t begin, int64_t) {
+      sink = HWY_DYNAMIC_DISPATCH(MultiplyAdd)(kRounds, &flops[static_cast<size_t>(begin)]);
+    });
+    const double seconds = seconds_now() - start;
+    double sum = 0;
+    for (double one : flops) sum += one;
+    best = std::max(best, sum / seconds);
+  }
+  return best;
+}
+
+}  // namespace
+
+MachinePeaks probe_machine(int threads, int64_t array_bytes) {
+  ThreadPool pool(threads > 0 ? threads : default_threads());
+  return {.read_bytes_per_second = read_bandwidth(pool, bounded_bytes(array_bytes)),
+          .flops_per_second = multiply_add_peak(pool)};
+}
+
+}  // namespace hone
+#endif  // HWY_ONCE

@@ -1,0 +1,17 @@
+// What this machine can do, measured: the figures that a share of bandwidth or of peak refers to.
+#pragma once
+
+#include <cstdint>
+
+namespace hone {
+
+struct MachinePeaks {
+  double read_bytes_per_second = 0;  // all threads reading one large array front to back
+  double flops_per_second = 0;       // f32 fused multiply-adds, two operations each, no memory
+};
+
+// threads <= 0: default_threads(). array_bytes should be several times the last-level cache; it is
+// reduced to a quarter of the free memory. Takes about a second. Best of several passes each.
+MachinePeaks probe_machine(int threads, int64_t array_bytes = int64_t{1} << 30);
+
+}  // namespace hone
