@@ -36,7 +36,7 @@ ScaleMin scale_min(const uint8_t (&s)[12], int b) {
 
 // C's cast, but with a value for what does not fit: 0, which is what x86 makes of it after
 // narrowing to 8 bits. Arises from NaN, infinities, and blocks so small that 1 / d overflows.
-int truncate(float value) { return std::abs(value) < 256.0f ? static_cast<int>(value) : 0; }
+int truncate(float value) { return static_cast<int>(std::abs(value) < 256.0f ? value : 0.0f); }
 
 // roundf, half away from zero. The addend is the float below one half: with one half itself, the
 // sum for 0.49999997 would round up to 1.
@@ -126,15 +126,15 @@ void decode_block(const BlockQ5_K& block, float* out) {
 
 void decode_block(const BlockQ6_K& block, float* out) {
   const float d = widen_f16(block.d);
-  for (int run = 0; run < 8; ++run) {
-    const int half = run / 4;
-    const int g = run % 4;
-    const uint8_t* nibbles = block.nibbles + 64 * half + 32 * (g % 2);
-    const uint8_t* pairs = block.high_pairs + 32 * half;
-    for (int l = 0; l < 32; ++l) {
-      const int q = (nibbles[l] >> g / 2 * 4 & 15) | (pairs[l] >> 2 * g & 3) << 4;
-      const float scale = d * static_cast<float>(block.scales[2 * run + l / 16]);
-      out[32 * run + l] = scale * static_cast<float>(q - 32);
+  for (int b = 0; b < 16; ++b) {  // sub-blocks of 16; two of them are a run
+    const int half = b / 8;
+    const int g = b / 2 % 4;
+    const uint8_t* nibbles = block.nibbles + 64 * half + 32 * (g % 2) + 16 * (b % 2);
+    const uint8_t* pairs = block.high_pairs + 32 * half + 16 * (b % 2);
+    const float scale = d * static_cast<float>(block.scales[b]);
+    for (int k = 0; k < 16; ++k) {
+      const int q = (nibbles[k] >> g / 2 * 4 & 15) | (pairs[k] >> 2 * g & 3) << 4;
+      out[16 * b + k] = scale * static_cast<float>(q - 32);
     }
   }
 }

@@ -9,6 +9,7 @@
 //
 // Little-endian words filled from the LSB are simply bytes filled from the LSB. So eight values
 // always take `bits` whole bytes, whatever the number of bits: the unit of the loops below.
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/check.h"
@@ -46,7 +47,7 @@ void pack(const int8_t* values, int64_t count, std::byte* out) {
   const int64_t rest = count % 8;
   const int64_t bytes = packed_row_bytes(count, kBits);
   for (int64_t i = 0; i < eights; ++i) pack_eight<kBits>(values + 8 * i, out + kBits * i);
-  std::memset(out + kBits * eights, 0, static_cast<size_t>(bytes - kBits * eights));
+  std::fill(out + kBits * eights, out + bytes, std::byte{0});
   if (rest == 0) return;
   int8_t last[8];
   std::byte packed[kBits];
@@ -142,7 +143,7 @@ void unpack_row(const std::byte* row, int64_t count, int bits, int8_t* out) {
 void pack_zeros(const int8_t* zeros, int64_t rows, int64_t groups, int bits, std::byte* packed) {
   CHECK(groups >= 0);
   const int offset = 1 << (bits - 1);
-  std::memset(packed, 0, static_cast<size_t>(packed_row_bytes(rows, bits) * groups));
+  std::fill_n(packed, packed_row_bytes(rows, bits) * groups, std::byte{0});
   for (int64_t r = 0; r < rows; ++r) {
     const auto [word, shift] = position(r, bits);
     for (int64_t g = 0; g < groups; ++g) {

@@ -9,7 +9,7 @@
 namespace hone {
 namespace {
 
-// Integers unpacked at a time; a multiple of 32, so that chunks start at whole words.
+// Integers unpacked at a time; a multiple of 8, so that every chunk starts at a whole byte.
 constexpr int64_t kChunk = 256;
 
 void decode_packed(const std::byte* row, int64_t count, int bits, float* out) {
