@@ -1,0 +1,417 @@
+// Stored weights to vectors of f32, one struct per storage. A reader stands on one row:
+//
+//   segment_end(c)  the columns [c, segment_end(c)) share a scale; multiples of kLanes
+//   begin(c)        go to the segment that starts at column c: reads its scale
+//   load(c)         kLanes values from column c on, inside the segment
+//
+// What load returns are the same floats that codec gives: a product reads them from registers and a
+// tile from memory, with equal results. Compiled once per target (no ordinary include guard).
+#if defined(HONE_CPU_DECODE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HONE_CPU_DECODE_INL_H_
+#undef HONE_CPU_DECODE_INL_H_
+#else
+#define HONE_CPU_DECODE_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "kernels/codec/codec.h"
+#include "kernels/cpu/span.h"
+#include "kernels/formats.h"
+#include "kernels/tensor_view.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace hone::cpu::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using FloatTag = hn::CappedTag<float, 16>;
+using Floats = hn::Vec<FloatTag>;
+template <typename T>
+using Tag = hn::Rebind<T, FloatTag>;  // as many lanes as FloatTag
+using Ints = hn::Vec<Tag<int32_t>>;
+using Words = hn::Vec<Tag<uint32_t>>;
+
+constexpr FloatTag kFloatTag;
+constexpr int64_t kLanes = hn::MaxLanes(FloatTag());
+constexpr int64_t kEndless = int64_t{1} << 62;
+
+// F16C or its like: F16 is widened by one instruction.
+constexpr bool kNativeHalf =
+    HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
+
+// Vector load from any address; the lanes of a one-lane vector too.
+template <class D>
+HWY_INLINE hn::Vec<D> load_bytes(D d, const void* from) {
+  if constexpr (hn::MaxLanes(D()) == 1) {
+    hn::TFromD<D> value;
+    std::memcpy(&value, from, sizeof value);
+    return hn::Set(d, value);
+  } else {
+    return hn::BitCast(d,
+                       hn::LoadU(hn::Repartition<uint8_t, D>(), static_cast<const uint8_t*>(from)));
+  }
+}
+
+HWY_INLINE Floats to_floats(Ints v) { return hn::ConvertTo(kFloatTag, v); }
+
+HWY_INLINE Ints widen_bytes(const void* from) {
+  return hn::PromoteTo(Tag<int32_t>(), load_bytes(Tag<uint8_t>(), from));
+}
+
+HWY_INLINE Floats widen_bf16(const void* from) {
+  const Words bits = hn::PromoteTo(Tag<uint32_t>(), load_bytes(Tag<uint16_t>(), from));
+  return hn::BitCast(kFloatTag, hn::ShiftLeft<16>(bits));
+}
+
+// The magnitude of a narrow float, moved so that its mantissa ends where a float's does: add the
+// difference of the exponent biases, or, for subnormals, renormalise with one subtraction.
+template <int kRebias>
+HWY_INLINE Floats widen_magnitude(Words shifted) {
+  const Tag<uint32_t> d;
+  const Words least = hn::Set(d, static_cast<uint32_t>(kRebias + 1) << 23);
+  const Floats normal =
+      hn::BitCast(kFloatTag, hn::Add(shifted, hn::Set(d, static_cast<uint32_t>(kRebias) << 23)));
+  const Floats subnormal =
+      hn::Sub(hn::BitCast(kFloatTag, hn::Add(shifted, least)), hn::BitCast(kFloatTag, least));
+  const auto is_normal =
+      hn::Gt(hn::BitCast(Tag<int32_t>(), shifted), hn::Set(Tag<int32_t>(), (1 << 23) - 1));
+  return hn::IfThenElse(hn::RebindMask(kFloatTag, is_normal), normal, subnormal);
+}
+
+HWY_INLINE Floats widen_f16(const void* from) {
+  if constexpr (kNativeHalf) {
+    const auto bits = load_bytes(Tag<uint16_t>(), from);
+    return hn::PromoteTo(kFloatTag, hn::BitCast(Tag<hwy::float16_t>(), bits));
+  } else {
+    const Tag<uint32_t> d;
+    const Words bits = hn::PromoteTo(d, load_bytes(Tag<uint16_t>(), from));
+    const Words magnitude = hn::And(bits, hn::Set(d, 0x7fff));
+    const Words sign = hn::ShiftLeft<16>(hn::Sub(bits, magnitude));
+    const Words shifted = hn::ShiftLeft<13>(magnitude);
+    const Floats special = hn::BitCast(kFloatTag, hn::Or(shifted, hn::Set(d, 0x7f800000)));
+    const auto is_special = hn::RebindMask(
+        kFloatTag, hn::Gt(hn::BitCast(Tag<int32_t>(), magnitude), hn::Set(Tag<int32_t>(), 0x7bff)));
+    const Floats wide = hn::IfThenElse(is_special, special, widen_magnitude<112>(shifted));
+    return hn::Or(wide, hn::BitCast(kFloatTag, sign));
+  }
+}
+
+HWY_INLINE Floats widen_f8e4m3(const void* from) {
+  const Tag<uint32_t> d;
+  const Words bits = hn::PromoteTo(d, load_bytes(Tag<uint8_t>(), from));
+  const Words magnitude = hn::And(bits, hn::Set(d, 0x7f));
+  const Words sign = hn::ShiftLeft<24>(hn::Sub(bits, magnitude));
+  const Floats nan = hn::BitCast(kFloatTag, hn::Set(d, 0x7fc00000));
+  const auto is_nan = hn::RebindMask(kFloatTag, hn::Eq(magnitude, hn::Set(d, 0x7f)));
+  const Floats wide =
+      hn::IfThenElse(is_nan, nan, widen_magnitude<120>(hn::ShiftLeft<20>(magnitude)));
+  return hn::Or(wide, hn::BitCast(kFloatTag, sign));
+}
+
+HWY_INLINE float half_to_float(uint16_t bits) {
+  if constexpr (kNativeHalf) {
+    const hn::CappedTag<float, 1> d;
+    const auto half = hn::BitCast(hn::Rebind<hwy::float16_t, decltype(d)>(),
+                                  hn::Set(hn::Rebind<uint16_t, decltype(d)>(), bits));
+    return hn::GetLane(hn::PromoteTo(d, half));
+  } else {
+    return f16_to_f32(bits);
+  }
+}
+
+HWY_INLINE float load_scale(DType type, const std::byte* scales, int64_t i) {
+  if (type == DType::kF32) {
+    float scale;
+    std::memcpy(&scale, scales + 4 * i, sizeof scale);
+    return scale;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, scales + 2 * i, sizeof bits);
+  return type == DType::kBF16 ? bf16_to_f32(bits) : half_to_float(bits);
+}
+
+// ---- Floats without scales.
+
+template <Floats (*kWiden)(const void*), int kBytes>
+struct PlainReader {
+  const std::byte* row;
+
+  PlainReader(const WeightView& w, int64_t r) : row(w.payload + r * w.row_stride) {}
+  HWY_INLINE int64_t segment_end(int64_t) const { return kEndless; }
+  HWY_INLINE void begin(int64_t) {}
+  HWY_INLINE Floats load(int64_t c) const { return kWiden(row + c * kBytes); }
+};
+
+HWY_INLINE Floats load_f32(const void* from) { return load_bytes(kFloatTag, from); }
+
+using F32Reader = PlainReader<load_f32, 4>;
+using F16Reader = PlainReader<widen_f16, 2>;
+using Bf16Reader = PlainReader<widen_bf16, 2>;
+
+// ---- Elements with scales. A Codes struct gives elements plus kOffset, as floats.
+
+struct I8Codes {
+  static constexpr int kOffset = 0;
+  const std::byte* row;
+  I8Codes(const WeightView& w, int64_t r) : row(w.payload + r * w.row_stride) {}
+  HWY_INLINE int64_t segment_end(int64_t) const { return kEndless; }
+  HWY_INLINE void begin(int64_t) {}
+  HWY_INLINE Floats load(int64_t c) const {
+    return to_floats(hn::PromoteTo(Tag<int32_t>(), load_bytes(Tag<int8_t>(), row + c)));
+  }
+};
+
+struct F8Codes {
+  static constexpr int kOffset = 0;
+  const std::byte* row;
+  F8Codes(const WeightView& w, int64_t r) : row(w.payload + r * w.row_stride) {}
+  HWY_INLINE int64_t segment_end(int64_t) const { return kEndless; }
+  HWY_INLINE void begin(int64_t) {}
+  HWY_INLINE Floats load(int64_t c) const { return widen_f8e4m3(row + c); }
+};
+
+// Packed integers of 2, 4 or 8 bits: bytes are spread so that each holds one.
+template <int kBits>
+struct PackedCodes {
+  static constexpr int kOffset = 1 << (kBits - 1);
+  const std::byte* row;
+  PackedCodes(const WeightView& w, int64_t r) : row(w.payload + r * w.row_stride) {}
+  HWY_INLINE int64_t segment_end(int64_t) const { return kEndless; }
+  HWY_INLINE void begin(int64_t) {}
+  HWY_INLINE Floats load(int64_t c) const {
+    const std::byte* const from = row + c * kBits / 8;
+    if constexpr (kBits == 8) {
+      return to_floats(widen_bytes(from));
+    } else if constexpr (kLanes == 1) {
+      const int bits = std::to_integer<int>(*from) >> (c * kBits % 8) & (2 * kOffset - 1);
+      return hn::Set(kFloatTag, static_cast<float>(bits));
+    } else {
+      return to_floats(hn::PromoteTo(Tag<int32_t>(), spread(from)));
+    }
+  }
+
+ private:
+  // 4 bits: byte hi|lo -> 16-bit lane 0 hi 0 lo.  2 bits: byte d|c|b|a -> 32-bit lane d c b a.
+  static HWY_INLINE auto spread(const std::byte* from) {
+    using Wide = std::conditional_t<kBits == 4, uint16_t, uint32_t>;
+    const hn::Repartition<Wide, Tag<uint8_t>> d;
+    const auto packed = hn::PromoteTo(d, load_bytes(hn::Rebind<uint8_t, decltype(d)>(), from));
+    if constexpr (kBits == 4) {
+      const auto pairs = hn::Or(packed, hn::ShiftLeft<4>(packed));
+      return hn::BitCast(Tag<uint8_t>(), hn::And(pairs, hn::Set(d, Wide{0x0f0f})));
+    } else {
+      const auto twos = hn::Or(packed, hn::ShiftLeft<12>(packed));  // b|a at 0, d|c at 16
+      const auto ones = hn::Or(twos, hn::ShiftLeft<6>(twos));
+      return hn::BitCast(Tag<uint8_t>(), hn::And(ones, hn::Set(d, Wide{0x03030303})));
+    }
+  }
+};
+
+// Packed integers of any size, through a few hundred unpacked ones.
+struct UnpackedCodes {
+  static constexpr int kOffset = 0;
+  static constexpr int64_t kPiece = 256;
+  const std::byte* row;
+  int64_t columns;
+  int bits;
+  int64_t first = 0;
+  int8_t piece[kPiece];
+
+  UnpackedCodes(const WeightView& w, int64_t r)
+      : row(w.payload + r * w.row_stride), columns(w.stored_columns()), bits(w.packed_bits) {}
+  HWY_INLINE int64_t segment_end(int64_t c) const { return c + kPiece; }
+  HWY_INLINE void begin(int64_t c) {
+    first = c;
+    unpack_row(row + c / 8 * bits, std::min(kPiece, columns - c), bits, piece);
+  }
+  HWY_INLINE Floats load(int64_t c) const {
+    const auto codes = load_bytes(Tag<int8_t>(), piece + (c - first));
+    return to_floats(hn::PromoteTo(Tag<int32_t>(), codes));
+  }
+};
+
+// (code - zero) * scale, in groups. Subtracting is exact; the product rounds once, as codec's does.
+template <class Codes>
+struct GroupedReader {
+  Codes codes;
+  const std::byte* scales;  // of this row
+  const int8_t* zeros;
+  DType scale_type;
+  int64_t group;
+  Floats scale;
+  Floats zero;
+
+  GroupedReader(const WeightView& w, int64_t r)
+      : codes(w, r),
+        scales(nullptr),
+        zeros(nullptr),
+        scale_type(w.scale_type),
+        group(w.scales ? w.group : kEndless),
+        scale(hn::Set(kFloatTag, 1.0f)) {
+    zero = hn::Set(kFloatTag, static_cast<float>(Codes::kOffset));
+    if (!w.scales) return;
+    const int64_t groups = w.columns / w.group;
+    scales = w.scales + (w.scale_rows == 1 ? 0 : r) * row_bytes(scale_type, groups);
+    if (w.zeros) zeros = w.zeros + r * groups;
+  }
+
+  HWY_INLINE int64_t segment_end(int64_t c) const {
+    return std::min((c / group + 1) * group, codes.segment_end(c));
+  }
+  HWY_INLINE void begin(int64_t c) {
+    codes.begin(c);
+    const int64_t g = c / group;
+    if (scales) scale = hn::Set(kFloatTag, load_scale(scale_type, scales, g));
+    if (zeros) zero = hn::Set(kFloatTag, static_cast<float>(zeros[g] + Codes::kOffset));
+  }
+  HWY_INLINE Floats load(int64_t c) const { return hn::Mul(hn::Sub(codes.load(c), zero), scale); }
+};
+
+// ---- GGUF blocks (drawn in formats.h). Products of scales and integers are exact in f32, so that
+// only adding a minimum rounds, once, fused or not.
+
+template <class Block>
+struct BlockReader {
+  const Block* row;
+  const Block* block = nullptr;
+
+  BlockReader(const WeightView& w, int64_t r)
+      : row(reinterpret_cast<const Block*>(w.payload + r * w.row_stride)) {}
+};
+
+// kLanes of 32 elements, from element i on, where byte j holds elements j and j + 16.
+HWY_INLINE Ints load_nibbles(const uint8_t* nibbles, int64_t i) {
+  const Ints pairs = widen_bytes(nibbles + i % 16);
+  return hn::And(hn::ShiftRightSame(pairs, static_cast<int>(i / 16 * 4)),
+                 hn::Set(Tag<int32_t>(), 15));
+}
+
+// Bits i, i + 1 ... of four bytes, each as 0 or 16.
+HWY_INLINE Ints load_high_bits(const uint8_t (&bytes)[4], int64_t i) {
+  uint32_t bits;
+  std::memcpy(&bits, bytes, sizeof bits);
+  const Tag<uint32_t> d;
+  const Words shifted = hn::Shr(hn::Set(d, bits >> i), hn::Iota(d, 0));
+  return hn::BitCast(Tag<int32_t>(), hn::ShiftLeft<4>(hn::And(shifted, hn::Set(d, 1))));
+}
+
+struct Q8_0Reader : BlockReader<BlockQ8_0> {
+  using BlockReader::BlockReader;
+  Floats d;
+  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 32; }
+  HWY_INLINE void begin(int64_t c) {
+    block = row + c / 32;
+    d = hn::Set(kFloatTag, half_to_float(block->d));
+  }
+  HWY_INLINE Floats load(int64_t c) const {
+    const auto q = load_bytes(Tag<int8_t>(), block->q + c % 32);
+    return hn::Mul(to_floats(hn::PromoteTo(Tag<int32_t>(), q)), d);
+  }
+};
+
+// Q4_0 and Q5_0: (q - kOffset) * d.
+template <class Block, int kOffset>
+struct CenteredReader : BlockReader<Block> {
+  using BlockReader<Block>::BlockReader;
+  Floats d;
+  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 32; }
+  HWY_INLINE void begin(int64_t c) {
+    this->block = this->row + c / 32;
+    d = hn::Set(kFloatTag, half_to_float(this->block->d));
+  }
+  HWY_INLINE Floats load(int64_t c) const {
+    Ints q = load_nibbles(this->block->nibbles, c % 32);
+    if constexpr (kOffset == 16) q = hn::Or(q, load_high_bits(this->block->high_bits, c % 32));
+    return hn::Mul(to_floats(hn::Sub(q, hn::Set(Tag<int32_t>(), kOffset))), d);
+  }
+};
+using Q4_0Reader = CenteredReader<BlockQ4_0, 8>;
+using Q5_0Reader = CenteredReader<BlockQ5_0, 16>;
+
+// Q4_1 and Q5_1: q * d + m.
+template <class Block, bool kHighBits>
+struct MinimumReader : BlockReader<Block> {
+  using BlockReader<Block>::BlockReader;
+  Floats d;
+  Floats m;
+  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 32; }
+  HWY_INLINE void begin(int64_t c) {
+    this->block = this->row + c / 32;
+    d = hn::Set(kFloatTag, half_to_float(this->block->d));
+    m = hn::Set(kFloatTag, half_to_float(this->block->m));
+  }
+  HWY_INLINE Floats load(int64_t c) const {
+    Ints q = load_nibbles(this->block->nibbles, c % 32);
+    if constexpr (kHighBits) q = hn::Or(q, load_high_bits(this->block->high_bits, c % 32));
+    return hn::MulAdd(to_floats(q), d, m);
+  }
+};
+using Q4_1Reader = MinimumReader<BlockQ4_1, false>;
+using Q5_1Reader = MinimumReader<BlockQ5_1, true>;
+
+// Q4_K and Q5_K: q * (d * scale) - dmin * min, per sub-block b of 32.
+template <class Block, bool kHighBits>
+struct SuperBlockReader : BlockReader<Block> {
+  using BlockReader<Block>::BlockReader;
+  int b = 0;
+  Floats scale;
+  Floats min;
+  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 32; }
+  HWY_INLINE void begin(int64_t c) {
+    this->block = this->row + c / 256;
+    b = static_cast<int>(c % 256 / 32);
+    const uint8_t* const s = this->block->scales;
+    const int sub_scale = b < 4 ? s[b] & 63 : (s[b + 4] & 15) | (s[b - 4] >> 6) << 4;
+    const int sub_min = b < 4 ? s[b + 4] & 63 : s[b + 4] >> 4 | (s[b] >> 6) << 4;
+    const float d = half_to_float(this->block->d);
+    const float dmin = half_to_float(this->block->dmin);
+    scale = hn::Set(kFloatTag, d * static_cast<float>(sub_scale));
+    min = hn::Set(kFloatTag, dmin * static_cast<float>(sub_min));
+  }
+  HWY_INLINE Floats load(int64_t c) const {
+    const Tag<int32_t> d;
+    const Ints pairs = widen_bytes(this->block->nibbles + b / 2 * 32 + c % 32);
+    Ints q = hn::And(hn::ShiftRightSame(pairs, b % 2 * 4), hn::Set(d, 15));
+    if constexpr (kHighBits) {
+      const Ints bytes = widen_bytes(this->block->high_bits + c % 32);
+      const Ints bits = hn::And(hn::ShiftRightSame(bytes, b), hn::Set(d, 1));
+      q = hn::Or(q, hn::ShiftLeft<4>(bits));
+    }
+    return hn::MulSub(to_floats(q), scale, min);
+  }
+};
+using Q4_KReader = SuperBlockReader<BlockQ4_K, false>;
+using Q5_KReader = SuperBlockReader<BlockQ5_K, true>;
+
+struct Q6_KReader : BlockReader<BlockQ6_K> {
+  using BlockReader::BlockReader;
+  Floats scale;
+  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 16; }
+  HWY_INLINE void begin(int64_t c) {
+    block = row + c / 256;
+    const auto sub_scale = static_cast<float>(block->scales[c % 256 / 16]);
+    scale = hn::Set(kFloatTag, half_to_float(block->d) * sub_scale);
+  }
+  HWY_INLINE Floats load(int64_t c) const {
+    const Tag<int32_t> d;
+    const int64_t half = c % 256 / 128;
+    const int g = static_cast<int>(c % 128 / 32);
+    const int64_t l = c % 32;
+    const Ints pairs = widen_bytes(block->nibbles + 64 * half + 32 * (g % 2) + l);
+    const Ints low = hn::And(hn::ShiftRightSame(pairs, g / 2 * 4), hn::Set(d, 15));
+    const Ints quads = widen_bytes(block->high_pairs + 32 * half + l);
+    const Ints high = hn::And(hn::ShiftRightSame(quads, 2 * g), hn::Set(d, 3));
+    const Ints q = hn::Or(low, hn::ShiftLeft<4>(high));
+    return hn::Mul(to_floats(hn::Sub(q, hn::Set(d, 32))), scale);
+  }
+};
+
+}  // namespace
+}  // namespace hone::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,140 @@
+// quantize_input: activations rounded to int8 or fp8, one dynamic scale per token, and the integer
+// product that follows for int8 weights. Compiled per target.
+#if defined(HONE_CPU_QUANTIZE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HONE_CPU_QUANTIZE_INL_H_
+#undef HONE_CPU_QUANTIZE_INL_H_
+#else
+#define HONE_CPU_QUANTIZE_INL_H_
+#endif
+
+#include <limits>
+
+#include "hwy/highway.h"
+#include "kernels/cpu/activation-inl.h"
+#include "kernels/tensor_view.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace hone::cpu::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using ShortTag = hn::ScalableTag<int16_t>;
+using SumTag = hn::RepartitionToWide<ShortTag>;
+
+// NaN or infinity if there is any in x, else the largest magnitude.
+inline float largest_magnitude(const float* x, int64_t count) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  auto largest = hn::Zero(d);
+  auto poison = hn::Zero(d);  // 0 * finite is 0, else NaN
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto v = hn::LoadU(d, x + i);
+    largest = hn::Max(largest, hn::Abs(v));
+    poison = hn::MulAdd(v, hn::Zero(d), poison);
+  }
+  float result = hn::GetLane(hn::MaxOfLanes(d, largest));
+  float bad = hn::GetLane(hn::SumOfLanes(d, poison));
+  for (; i < count; ++i) {
+    result = std::max(result, std::abs(x[i]));
+    bad += x[i] * 0.0f;
+  }
+  return result + bad;
+}
+
+// Divisor of a token: amax / 127.5 for int8, amax / 448 for fp8 (the rule of compressed-tensors);
+// NaN where a value is not finite, because no integer can stand for it.
+inline float token_step(const float* x, int64_t count, bool fp8) {
+  const float step = largest_magnitude(x, count) / (fp8 ? 448.0f : 127.5f);
+  if (!(std::abs(step) <= std::numeric_limits<float>::max())) {
+    return std::numeric_limits<float>::quiet_NaN();
+  }
+  return step == 0 ? std::numeric_limits<float>::epsilon() : step;
+}
+
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V round_int8(D d, V v) {
+  return hn::Min(hn::Max(hn::Round(v), hn::Set(d, -128.0f)), hn::Set(d, 127.0f));
+}
+
+// To the nearest E4M3 value, ties to even, saturating. Normal numbers keep three bits of mantissa;
+// below 2^-6 the steps are 2^-9, which is the unit in the last place of 2^14.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V round_fp8(D d, V v) {
+  const hn::RebindToUnsigned<D> du;
+  const V magnitude = hn::Min(hn::Abs(v), hn::Set(d, 448.0f));
+  const auto bits = hn::BitCast(du, magnitude);
+  const auto odd = hn::And(hn::ShiftRight<20>(bits), hn::Set(du, 1));
+  const auto up = hn::Add(hn::Add(bits, hn::Set(du, 0x7ffff)), odd);
+  const V normal = hn::BitCast(d, hn::And(up, hn::Set(du, 0xfff00000)));
+  const V magic = hn::Set(d, 16384.0f);
+  const V small = hn::Sub(hn::Add(magnitude, magic), magic);
+  const auto is_small = hn::Lt(magnitude, hn::Set(d, 0.015625f));
+  return hn::CopySign(hn::IfThenElse(is_small, small, normal), v);
+}
+
+// Rounds a token to the grid, still as floats: out * step is what is multiplied. A token with a NaN
+// step becomes zeros.
+inline void round_token(const float* x, int64_t count, float step, bool fp8, float* out) {
+  if (!(step > 0)) {
+    std::fill_n(out, count, 0.0f);
+    return;
+  }
+  transform1(x, out, count, [step, fp8](auto d, auto v) {
+    const auto scaled = hn::Div(v, hn::Set(d, step));
+    return fp8 ? round_fp8(d, scaled) : round_int8(d, scaled);
+  });
+}
+
+// sums[t * sum_stride + r] = exact integer dot products of kR int8 rows and kT int16 tokens. The
+// sums of a chunk fit 32 bits: 4096 * 128 * 128 = 2^26 in each of the lanes' sums.
+template <int kR, int kT>
+HWY_NOINLINE void dot_integers(const int8_t* rows, int64_t row_stride, const int16_t* x,
+                               int64_t x_stride, int64_t columns, int64_t* sums,
+                               int64_t sum_stride) {
+  const ShortTag d16;
+  const SumTag d32;
+  const hn::Rebind<int8_t, ShortTag> d8;
+  constexpr int64_t kStep = hn::MaxLanes(d16);
+  constexpr int64_t kIntegerChunk = 4096;
+  const int64_t whole = columns / kStep * kStep;
+  for (int64_t chunk = 0; chunk < whole; chunk += kIntegerChunk) {
+    const int64_t end = std::min(chunk + kIntegerChunk, whole);
+    hn::Vec<SumTag> acc[kR][kT];
+    hn::Vec<SumTag> acc_high[kR][kT];
+    for (int r = 0; r < kR; ++r) {
+      for (int t = 0; t < kT; ++t) acc[r][t] = acc_high[r][t] = hn::Zero(d32);
+    }
+    for (int64_t c = chunk; c < end; c += kStep) {
+      for (int r = 0; r < kR; ++r) {
+        const auto weight = hn::PromoteTo(d16, hn::LoadU(d8, rows + r * row_stride + c));
+        for (int t = 0; t < kT; ++t) {
+          const auto token = hn::LoadU(d16, x + t * x_stride + c);
+          acc[r][t] = hn::ReorderWidenMulAccumulate(d32, weight, token, acc[r][t], acc_high[r][t]);
+        }
+      }
+    }
+    for (int r = 0; r < kR; ++r) {
+      for (int t = 0; t < kT; ++t) {
+        const auto both = hn::Add(acc[r][t], acc_high[r][t]);
+        sums[t * sum_stride + r] += hn::GetLane(hn::SumOfLanes(d32, both));
+      }
+    }
+  }
+  for (int r = 0; r < kR; ++r) {
+    for (int t = 0; t < kT; ++t) {
+      int64_t rest = 0;
+      for (int64_t c = whole; c < columns; ++c) {
+        rest += int64_t{rows[r * row_stride + c]} * x[t * x_stride + c];
+      }
+      sums[t * sum_stride + r] += rest;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hone::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
