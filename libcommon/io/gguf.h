@@ -18,9 +18,9 @@ using GgufValue = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int
                                std::string, uint64_t, int64_t, double, std::shared_ptr<GgufArray>>;
 struct GgufArray {  // one of these is filled, by element type
   std::vector<std::string> strings;
-  std::vector<double> floats;      // f32, f64
-  std::vector<int64_t> integers;   // all integer types and bool (u64 beyond int64 is refused)
-  int element_type = 0;            // GGUF value type id
+  std::vector<double> floats;     // f32, f64
+  std::vector<int64_t> integers;  // all integer types and bool (u64 beyond int64 is refused)
+  int element_type = 0;           // GGUF value type id
 };
 
 struct GgufKeys {

@@ -14,7 +14,7 @@ struct TensorInfo {
   DType type = DType::kF32;    // may be a GGUF block type: rows of blocks along the last dimension
   std::vector<int64_t> shape;  // row-major, in elements; [] is a scalar
 
-  int64_t elements() const;    // readers have checked that this and bytes() do not overflow
+  int64_t elements() const;  // readers have checked that this and bytes() do not overflow
   int64_t bytes() const;
   // A matrix view: the last dimension is the row, all before are rows. Scalars: 1 x 1.
   int64_t columns() const { return shape.empty() ? 1 : shape.back(); }

@@ -1,0 +1,114 @@
+#include "libcommon/io/byte_sink.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "kernels/check.h"
+#include "libcommon/base/error.h"
+
+namespace hone {
+namespace {
+
+constexpr size_t kBufferBytes = size_t{256} << 10;
+
+// A link is kept and its target replaced; a name that does not exist yet stays as it is.
+std::string follow_links(const std::string& path) {
+  std::error_code failed;
+  const std::filesystem::path real = std::filesystem::canonical(path, failed);
+  return failed ? path : real.string();
+}
+
+}  // namespace
+
+ByteSink::ByteSink(const std::string& where, const SinkOptions& options)
+    : subject_(where == "-" ? "(stdout)" : where) {
+  buffer_.reserve(kBufferBytes);
+  if (where == "-")
+    direct_ = Descriptor(STDOUT_FILENO, /*owned=*/false);
+  else
+    open_path(where);
+  if (!file_) {
+    refuse_terminal(options);
+    widen_pipe(fd());
+  }
+}
+
+ByteSink::ByteSink(PendingFile file) : subject_(file.subject()), file_(std::move(file)) {
+  buffer_.reserve(kBufferBytes);
+}
+
+void ByteSink::open_path(const std::string& where) {
+  struct stat status;
+  const bool exists = stat(where.c_str(), &status) == 0;
+  if (exists && S_ISDIR(status.st_mode)) {
+    throw resource_error(where + ": is a directory, cannot be written as a file");
+  }
+  if (exists && !S_ISREG(status.st_mode)) {
+    direct_ = Descriptor(open(where.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!direct_) throw_errno(where, "cannot open for writing");
+    return;
+  }
+  path_ = follow_links(where);
+  file_.emplace(parent_directory(path_), where);
+}
+
+void ByteSink::refuse_terminal(const SinkOptions& options) const {
+  if (options.force_terminal || !isatty(fd())) return;
+  throw usage_error(subject_ +
+                    ": is a terminal, and a model is binary; redirect it, pipe it, or use -o");
+}
+
+void ByteSink::reserve(uint64_t bytes) {
+  if (file_) file_->reserve(bytes);
+}
+
+void ByteSink::write(std::span<const std::byte> bytes) {
+  written_ += bytes.size();
+  while (!bytes.empty()) {
+    if (buffer_.empty() && bytes.size() >= kBufferBytes) {
+      write_fully(fd(), bytes, subject_);
+      return;
+    }
+    const auto taken = bytes.first(std::min(bytes.size(), kBufferBytes - buffer_.size()));
+    buffer_.insert(buffer_.end(), taken.begin(), taken.end());
+    bytes = bytes.subspan(taken.size());
+    if (buffer_.size() == kBufferBytes) flush();
+  }
+}
+
+void ByteSink::write_zeros(size_t count) {
+  static constexpr std::byte kZeros[4096] = {};
+  while (count > 0) {
+    const size_t step = std::min(count, sizeof kZeros);
+    write(std::span(kZeros).first(step));
+    count -= step;
+  }
+}
+
+void ByteSink::flush() {
+  write_fully(fd(), buffer_, subject_);
+  buffer_.clear();
+}
+
+void ByteSink::finish() {
+  flush();
+  if (file_) {
+    file_->publish(path_);
+  } else if (!direct_.close()) {  // stdout itself is closed, and that checked, by run_tool
+    throw_errno(subject_, "cannot write");
+  }
+}
+
+PendingFile ByteSink::release() {
+  CHECK(file_.has_value());
+  flush();
+  PendingFile file = std::move(*file_);
+  file_.reset();
+  return file;
+}
+
+}  // namespace hone
