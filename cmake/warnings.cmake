@@ -1,7 +1,11 @@
 # One set of flags for all of hone's own targets: link hone_flags.
 add_library(hone_flags INTERFACE)
 # -Wno-restrict: g++ 12 warns of overlapping copies in "literal" + std::string (GCC bug 105651).
-target_compile_options(hone_flags INTERFACE -Wall -Wextra -Wno-restrict)
+# -Wno-missing-field-initializers: designated initialisers leave fields at their defaults on purpose.
+target_compile_options(hone_flags INTERFACE -Wall -Wextra -Wno-restrict
+                       -Wno-missing-field-initializers)
+# Fused multiply-adds only where the source says so: formats are defined by separate roundings.
+target_compile_options(hone_flags INTERFACE -ffp-contract=off)
 if(HONE_WERROR)
   target_compile_options(hone_flags INTERFACE -Werror)
 endif()

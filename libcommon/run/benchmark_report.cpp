@@ -1,0 +1,108 @@
+#include "libcommon/run/benchmark_report.h"
+
+#include <cstdarg>
+#include <cstdio>
+
+#include "libcommon/base/log.h"
+#include "libcommon/bench/stats.h"
+#include "libcommon/run/quality.h"
+
+namespace hone {
+namespace {
+
+const std::vector<ReportColumn> kSpeedColumns = {{"model", "model"},
+                                                 {"test", "test"},
+                                                 {"threads", "threads"},
+                                                 {"batch", "batch"},
+                                                 {"tokens_per_second", "tokens/s", 1},
+                                                 {"low", "low", 1},
+                                                 {"high", "high", 1},
+                                                 {"ms_per_token", "ms/token", 3},
+                                                 {"gigabytes_per_second", "GB/s", 2},
+                                                 {"share_of_bandwidth", "of read bw", 3},
+                                                 {"gflops", "GFLOP/s", 1},
+                                                 {"share_of_peak", "of peak", 3}};
+
+[[gnu::format(printf, 1, 2)]] std::string formatted(const char* format, ...) {
+  char text[512];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  return text;
+}
+
+std::string model_line(const Json& model) {
+  return model["model"].get<std::string>() +
+         formatted(": %s, %.2f bits per weight, load %.1f ms, first token after %.1f ms (%s)\n",
+                   human_bytes(model["stored_bytes"].get<double>()).c_str(),
+                   model["bits_per_weight"].get<double>(),
+                   model["load_seconds"].get<double>() * 1e3,
+                   model["first_token_seconds"].get<double>() * 1e3,
+                   model["backend_detail"].get<std::string>().c_str());
+}
+
+std::string peak_line(const Json& peak) {
+  return formatted("machine, %d threads: read %.1f GB/s, multiply-add %.1f GFLOP/s\n",
+                   peak["threads"].get<int>(), peak["read_gigabytes_per_second"].get<double>(),
+                   peak["gflops"].get<double>());
+}
+
+}  // namespace
+
+Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Samples& samples,
+               const MachinePeaks& peaks) {
+  const Summary seconds = summarize(samples.seconds);
+  const SpeedWork work = speed_work(*subject.engine.session, test);
+  const auto count = static_cast<double>(test.all_tokens());
+  return {{"model", subject.name},
+          {"test", test.name()},
+          {"threads", subject.threads},
+          {"batch", test.batch},
+          {"tokens_per_second", count / seconds.median},
+          {"low", count / seconds.high},
+          {"high", count / seconds.low},
+          {"ms_per_token", seconds.median / static_cast<double>(test.tokens) * 1e3},
+          {"gigabytes_per_second", work.bytes / seconds.median / 1e9},
+          {"share_of_bandwidth", work.bytes / seconds.median / peaks.read_bytes_per_second},
+          {"gflops", work.flops / seconds.median / 1e9},
+          {"share_of_peak", work.flops / seconds.median / peaks.flops_per_second},
+          {"samples_seconds", samples.seconds},
+          {"stationary", samples.stationary}};
+}
+
+Json model_row(const BenchmarkSubject& subject, double first_token_seconds) {
+  const LoadedModel& model = *subject.engine.model;
+  const Session& session = *subject.engine.session;
+  const auto bits = 8.0 * static_cast<double>(model.stored_bytes);
+  return {{"model", subject.name},
+          {"architecture", model.spec.architecture},
+          {"parameters", model.parameters},
+          {"stored_bytes", model.stored_bytes},
+          {"bits_per_weight", bits / static_cast<double>(model.parameters)},
+          {"load_seconds", model.load_seconds},
+          {"first_token_seconds", first_token_seconds},
+          {"memory_bytes", session.memory().total()},
+          {"backend", session.backend_name()},
+          {"backend_detail", session.backend_detail()}};
+}
+
+Json peaks_row(int threads, const MachinePeaks& peaks) {
+  return {{"threads", threads},
+          {"read_gigabytes_per_second", peaks.read_bytes_per_second / 1e9},
+          {"gflops", peaks.flops_per_second / 1e9}};
+}
+
+std::string benchmark_text(const Json& results, ReportFormat format) {
+  std::string text;
+  const auto rows = results["results"].get<std::vector<Json>>();
+  if (!rows.empty()) text += report_text(kSpeedColumns, rows, format);
+  if (format == ReportFormat::kCsv) return text;
+  if (!text.empty()) text += "\n";
+  for (const Json& model : results["models"]) text += model_line(model);
+  for (const Json& row : results["quality"]) text += quality_line(row);
+  for (const Json& peak : results["peaks"]) text += peak_line(peak);
+  return text + "peak memory " + human_bytes(results["peak_memory_bytes"].get<double>()) + "\n";
+}
+
+}  // namespace hone

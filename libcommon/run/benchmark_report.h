@@ -1,0 +1,34 @@
+// What hone-benchmark measured, as JSON rows, and those rows as a text for people.
+#pragma once
+
+#include <string>
+
+#include "kernels/probe.h"
+#include "libcommon/bench/measure.h"
+#include "libcommon/bench/report.h"
+#include "libcommon/run/engine.h"
+#include "libcommon/run/speed.h"
+
+namespace hone {
+
+// One model at one number of threads.
+struct BenchmarkSubject {
+  std::string name;  // as given on the command line
+  int threads = 0;
+  Engine engine;
+};
+
+// "tokens_per_second" with its interval "low".."high", "ms_per_token" (of one sequence), bytes and
+// operations per second, each with its share of what the machine can do, and the raw samples.
+Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Samples& samples,
+               const MachinePeaks& peaks);
+
+// Size, bits per weight, times, memory, backend. first_token_seconds: from opening the model.
+Json model_row(const BenchmarkSubject& subject, double first_token_seconds);
+
+Json peaks_row(int threads, const MachinePeaks& peaks);
+
+// Speed table, then a line for each model, each quality row and the machine. CSV: the table only.
+std::string benchmark_text(const Json& results, ReportFormat format);
+
+}  // namespace hone

@@ -1,0 +1,33 @@
+#include "libcommon/run/engine.h"
+
+#include <cstdio>
+
+#include "libcommon/base/error.h"
+#include "libcommon/base/log.h"
+#include "libcommon/model/model_io.h"
+
+namespace hone {
+
+const Tokenizer& Engine::require_tokenizer() const {
+  if (tokenizer == nullptr) throw Error(tokenizer_fault + "; token ids work without one");
+  return *tokenizer;
+}
+
+Engine open_engine(const std::string& where, const SessionOptions& session) {
+  Engine engine;
+  engine.model = load_model(open_model(where), {.max_memory = session.max_memory});
+  try {
+    engine.tokenizer = Tokenizer::from_files(engine.model->files, engine.model->subject);
+  } catch (const Error& error) {
+    engine.tokenizer_fault = error.what();
+  }
+  engine.session = Session::create(engine.model, session);
+  char text[64];
+  std::snprintf(text, sizeof text, "loaded %s in %.1f ms; ",
+                human_bytes(static_cast<double>(engine.model->stored_bytes)).c_str(),
+                engine.model->load_seconds * 1e3);
+  log_verbose(text + engine.session->backend_name() + ", " + engine.session->backend_detail());
+  return engine;
+}
+
+}  // namespace hone

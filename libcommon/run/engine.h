@@ -1,0 +1,25 @@
+// A model ready to answer: opened, loaded, with its tokenizer and a session.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "libcommon/run/session.h"
+#include "libcommon/text/tokenizer.h"
+
+namespace hone {
+
+struct Engine {
+  std::shared_ptr<const LoadedModel> model;
+  std::unique_ptr<Tokenizer> tokenizer;  // null where none can be made
+  std::string tokenizer_fault;           // why, then
+  std::unique_ptr<Session> session;
+
+  // The tokenizer, or Error with the cause and the way round it.
+  const Tokenizer& require_tokenizer() const;
+};
+
+// where: as open_model. session.max_memory bounds loading too.
+Engine open_engine(const std::string& where, const SessionOptions& session);
+
+}  // namespace hone

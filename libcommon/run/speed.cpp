@@ -1,0 +1,89 @@
+#include "libcommon/run/speed.h"
+
+#include "libcommon/base/rng.h"
+#include "libcommon/bench/measure.h"
+
+namespace hone {
+namespace {
+
+constexpr uint64_t kTokenSeed = 7;
+
+// Tokens for positions [begin, end) of every sequence; the last of each wants its logits.
+std::vector<StepToken> tokens_for(const Session& session, int64_t batch, int64_t begin,
+                                  int64_t end) {
+  std::vector<StepToken> tokens;
+  const auto vocab = static_cast<uint64_t>(session.vocab());
+  for (int64_t sequence = 0; sequence < batch; ++sequence) {
+    for (int64_t p = begin; p < end; ++p) {
+      const uint64_t draw =
+          random_bits(kTokenSeed, static_cast<uint64_t>(sequence), static_cast<uint64_t>(p));
+      tokens.push_back({.id = static_cast<int32_t>(draw % vocab),
+                        .sequence = static_cast<int32_t>(sequence),
+                        .position = static_cast<int32_t>(p),
+                        .wants_logits = p + 1 == end});
+    }
+  }
+  return tokens;
+}
+
+void fill_cache(Session& session, const SpeedTest& test) {
+  for (int64_t s = 0; s < test.batch; ++s) {
+    if (session.length(static_cast<int32_t>(s)) < test.depth) {
+      session.step(tokens_for(session, test.batch, 0, test.depth));
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+std::string SpeedTest::name() const {
+  std::string text = kind == SpeedKind::kPrefill ? "prefill " : "decode ";
+  text += std::to_string(tokens);
+  return depth == 0 ? text : text + " @ " + std::to_string(depth);
+}
+
+std::vector<SpeedTest> speed_tests(const std::vector<int64_t>& prefill,
+                                   const std::vector<int64_t>& decode,
+                                   const std::vector<int64_t>& depths,
+                                   const std::vector<int64_t>& batches) {
+  std::vector<SpeedTest> tests;
+  const auto add = [&](SpeedKind kind, const std::vector<int64_t>& lengths) {
+    for (int64_t tokens : lengths) {
+      for (int64_t depth : depths) {
+        for (int64_t batch : batches) tests.push_back({kind, tokens, depth, batch});
+      }
+    }
+  };
+  add(SpeedKind::kPrefill, prefill);
+  add(SpeedKind::kDecode, decode);
+  return tests;
+}
+
+double run_speed_test(Session& session, const SpeedTest& test) {
+  fill_cache(session, test);
+  const int64_t end = test.depth + test.tokens;
+  const double start = seconds_now();
+  if (test.kind == SpeedKind::kPrefill) {
+    session.step(tokens_for(session, test.batch, test.depth, end));
+  } else {
+    for (int64_t p = test.depth; p < end; ++p) {
+      session.step(tokens_for(session, test.batch, p, p + 1));
+    }
+  }
+  return seconds_now() - start;
+}
+
+SpeedWork speed_work(const Session& session, const SpeedTest& test) {
+  const TokenCost cost = session.token_cost(test.depth + test.tokens / 2);
+  const auto count = static_cast<double>(test.all_tokens());
+  const int64_t steps = test.kind == SpeedKind::kPrefill ? 1 : test.tokens;
+  const int64_t wanted = test.kind == SpeedKind::kPrefill ? test.batch : test.all_tokens();
+  const double head =
+      2.0 * static_cast<double>(session.vocab()) * static_cast<double>(session.model().spec.hidden);
+  return {.bytes = static_cast<double>(cost.weight_bytes) * static_cast<double>(steps) +
+                   static_cast<double>(cost.cache_bytes) * count,
+          .flops = cost.flops * count - head * (count - static_cast<double>(wanted))};
+}
+
+}  // namespace hone

@@ -1,0 +1,199 @@
+// hone-benchmark: speed and quality of models, with the machine's own limits from the same run.
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <optional>
+#include <sstream>
+
+#include "kernels/parallel.h"
+#include "libcommon/base/log.h"
+#include "libcommon/bench/baseline.h"
+#include "libcommon/bench/machine.h"
+#include "libcommon/run/benchmark_report.h"
+#include "libcommon/run/prompts.h"
+#include "libcommon/run/quality.h"
+#include "tools/benchmark_options.h"
+
+using namespace hone;
+
+namespace {
+
+BenchmarkOptions options;
+
+// "128,512" -> numbers of at least `least`; "none" -> no number.
+std::vector<int64_t> numbers(const std::string& list, const std::string& option, int64_t least) {
+  if (list == "none" || list.empty()) return {};
+  std::vector<int64_t> values;
+  for (int32_t value : parse_token_ids(list, option)) {
+    if (value < least) {
+      throw usage_error(option + " " + list + ": " + std::to_string(least) + " is the least");
+    }
+    values.push_back(value);
+  }
+  return values;
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  if (!(file && text << file.rdbuf())) throw_errno(path, "cannot be read");
+  return text.str();
+}
+
+BenchmarkSubject load(const std::string& where, int threads, int64_t sequences) {
+  if (where == "-") require_piped_stdin();
+  const std::string& limit = options.common.max_memory;
+  const SessionOptions session = {
+      .device = options.common.device,
+      .threads = threads,
+      .context = options.positions,
+      .sequences = sequences,
+      .max_memory = limit.empty() ? 0 : parse_bytes(limit, "--max-memory")};
+  return {.name = where == "-" ? "(stdin)" : where,
+          .threads = threads,
+          .engine = open_engine(where, session)};
+}
+
+// Every model at every number of threads.
+std::vector<BenchmarkSubject> load_all(const std::vector<int>& threads, int64_t sequences) {
+  if (options.models.empty()) options.models.push_back("-");
+  std::vector<BenchmarkSubject> subjects;
+  for (const std::string& model : options.models) {
+    if (model == "-" && threads.size() > 1) {
+      throw usage_error("--threads: a model from a pipe is read once; give one number");
+    }
+    for (int count : threads) subjects.push_back(load(model, count, sequences));
+  }
+  return subjects;
+}
+
+// From opening to the first token of an eight-token prompt.
+double first_token(BenchmarkSubject& subject) {
+  const int64_t tokens = std::min<int64_t>(8, subject.engine.session->context());
+  return subject.engine.model->load_seconds +
+         run_speed_test(*subject.engine.session, {SpeedKind::kPrefill, tokens, 0, 1});
+}
+
+using Peaks = std::map<int, MachinePeaks>;  // by number of threads
+
+Peaks probe(const std::vector<int>& threads) {
+  Peaks peaks;
+  for (int count : threads) peaks[count] = probe_machine(count);
+  return peaks;
+}
+
+// All subjects in turns, test by test.
+std::vector<Json> measure_speed(std::vector<BenchmarkSubject>& subjects,
+                                const std::vector<SpeedTest>& tests, const Peaks& peaks) {
+  std::vector<Json> rows;
+  for (const SpeedTest& test : tests) {
+    std::vector<std::function<double()>> bodies;
+    for (BenchmarkSubject& subject : subjects) {
+      bodies.push_back([&] { return run_speed_test(*subject.engine.session, test); });
+    }
+    const auto samples =
+        measure_interleaved(bodies, {.repetitions = static_cast<int>(options.repetitions)});
+    for (size_t i = 0; i < subjects.size(); ++i) {
+      rows.push_back(speed_row(subjects[i], test, samples[i], peaks.at(subjects[i].threads)));
+      if (samples[i].stationary) continue;
+      log_warning(subjects[i].name + ": " + test.name() +
+                  ": times had not settled after the warm-up; is the machine busy?");
+    }
+  }
+  return rows;
+}
+
+std::vector<Json> measure_quality(std::vector<BenchmarkSubject>& subjects) {
+  if (options.text.empty()) {
+    if (!options.against.empty()) throw usage_error("--against needs a --text to compare on");
+    return {};
+  }
+  const std::string text = read_file(options.text);
+  const QualityOptions quality = {.split = options.split,
+                                  .context = options.context,
+                                  .stride = options.stride,
+                                  .max_windows = options.max_windows};
+  std::optional<BenchmarkSubject> base;
+  if (!options.against.empty()) base = load(options.against, subjects[0].threads, 1);
+  std::vector<Json> rows;
+  for (BenchmarkSubject& subject : subjects) {
+    Engine& engine = subject.engine;
+    rows.push_back(base ? comparison_row(base->engine, engine, subject.name, text, quality)
+                        : perplexity_row(engine, subject.name, text, quality));
+  }
+  return rows;
+}
+
+void print_results(const Json& results) {
+  const std::string text =
+      options.common.json ? results.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
+                          : benchmark_text(results, options.csv        ? ReportFormat::kCsv
+                                                    : options.markdown ? ReportFormat::kMarkdown
+                                                                       : ReportFormat::kTable);
+  std::fputs(text.c_str(), stdout);
+}
+
+// The verdict against --baseline, a line for each test.
+ExitCode judge(const std::vector<Json>& rows, const Json& baseline) {
+  const double limit = parse_share(options.max_slowdown, "--max-slowdown");
+  ExitCode code = ExitCode::kOk;
+  for (const Comparison& c : compare_to_baseline(rows, baseline, limit, options.baseline)) {
+    char ratio[32];
+    std::snprintf(ratio, sizeof ratio, "%.3fx ", c.ratio);
+    log_note(c.test + ": " + (c.verdict == Verdict::kNew ? "" : ratio) + verdict_name(c.verdict));
+    if (c.verdict == Verdict::kSlower) code = ExitCode::kVerdict;
+  }
+  return code;
+}
+
+std::vector<int> thread_counts() {
+  std::vector<int> counts;
+  for (int64_t n : numbers(options.threads, "--threads", 0)) {
+    counts.push_back(n > 0 ? static_cast<int>(n) : default_threads());
+  }
+  if (counts.empty()) throw usage_error("--threads: at least one number");
+  return counts;
+}
+
+std::vector<SpeedTest> wanted_tests(const std::vector<int64_t>& batches) {
+  if (options.no_speed) return {};
+  return speed_tests(numbers(options.prefill, "--prefill", 1),
+                     numbers(options.decode, "--decode", 1), numbers(options.depth, "--depth", 0),
+                     batches);
+}
+
+ExitCode run() {
+  set_verbose(options.common.verbose);
+  const std::vector<int> threads = thread_counts();
+  const std::vector<int64_t> batches = numbers(options.batch, "--batch", 1);
+  const std::vector<SpeedTest> tests = wanted_tests(batches);
+  Json baseline;
+  if (!options.baseline.empty()) {
+    baseline = parse_json(read_file(options.baseline), options.baseline);
+  }
+  std::vector<BenchmarkSubject> subjects;
+  if (!options.machine) {
+    subjects = load_all(threads, batches.empty() ? 1 : std::ranges::max(batches));
+  }
+  Json results = {{"machine", machine_description()},
+                  {"peaks", Json::array()},
+                  {"models", Json::array()},
+                  {"results", Json::array()},
+                  {"quality", Json::array()}};
+  for (BenchmarkSubject& subject : subjects) {
+    results["models"].push_back(model_row(subject, first_token(subject)));
+  }
+  const Peaks peaks = tests.empty() && !options.machine ? Peaks() : probe(threads);
+  for (const auto& [count, peak] : peaks) results["peaks"].push_back(peaks_row(count, peak));
+  const std::vector<Json> rows = measure_speed(subjects, tests, peaks);
+  results["results"] = rows;
+  results["quality"] = measure_quality(subjects);
+  results["peak_memory_bytes"] = peak_resident_bytes();
+  print_results(results);
+  return baseline.is_null() ? ExitCode::kOk : judge(rows, baseline);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return run_tool(declare_benchmark(options, run), argc, argv); }

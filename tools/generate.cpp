@@ -1,0 +1,177 @@
+// hone-generate: continues a text. The model comes from a path or a pipe, the prompt from an
+// option, a file, an argument or a pipe; the continuation goes to stdout as it is made, and nothing
+// else.
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+
+#include "libcommon/base/log.h"
+#include "libcommon/run/answer.h"
+#include "libcommon/run/answer_report.h"
+#include "libcommon/run/engine.h"
+#include "tools/generate_options.h"
+
+using namespace hone;
+
+namespace {
+
+GenerateOptions options;
+std::atomic<bool> interrupted{false};
+
+// The first Ctrl-C ends the answer, the second the program.
+void on_interrupt(int) {
+  if (interrupted.exchange(true)) _exit(static_cast<int>(ExitCode::kInterrupted));
+}
+
+std::string read_file(const std::string& path) {
+  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  if (!(file && text << file.rdbuf())) throw_errno(path, "cannot be read");
+  return text.str();
+}
+
+bool terminal(int descriptor) { return isatty(descriptor) == 1; }
+
+int64_t memory_limit() {
+  const std::string& text = options.common.max_memory;
+  return text.empty() ? 0 : parse_bytes(text, "--max-memory");
+}
+
+// While loading, Ctrl-C ends the program as ever; from then on it ends the answer first.
+Engine start(int64_t sequences) {
+  if (options.model == "-") require_piped_stdin();
+  Engine engine =
+      open_engine(options.model, {.device = options.common.device,
+                                  .threads = static_cast<int>(options.common.threads),
+                                  .context = options.context,
+                                  .sequences = sequences,
+                                  .max_memory = memory_limit()});
+  struct sigaction action {};
+  action.sa_handler = on_interrupt;
+  sigaction(SIGINT, &action, nullptr);
+  return engine;
+}
+
+AnswerOptions answer_options() {
+  return {.max_tokens = options.max_tokens,
+          .sampler = {.temperature = options.temperature,
+                      .top_k = options.top_k,
+                      .top_p = options.top_p,
+                      .min_p = options.min_p,
+                      .repetition_penalty = options.repetition_penalty,
+                      .seed = static_cast<uint64_t>(options.seed)},
+          .stop = options.stop,
+          .ignore_eos = options.ignore_eos,
+          .log_probabilities = options.common.json || !options.prompts.empty()};
+}
+
+void put(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    throw_errno("standard output", "write failed");
+  }
+}
+
+// The logits after the last prompt token, computed afresh: only for comparisons with other
+// programs.
+Json prompt_logits(Session& session, const std::vector<int32_t>& ids) {
+  session.reset(0);
+  std::vector<StepToken> tokens;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    tokens.push_back({ids[i], 0, static_cast<int32_t>(i), i + 1 == ids.size()});
+  }
+  const std::span<const float> logits = session.step(tokens);
+  return std::vector<float>(logits.begin(), logits.end());
+}
+
+void answer_one(Engine& engine, const Prompt& prompt) {
+  const bool ids_only = !prompt.token_ids.empty();
+  GenerateStatistics statistics;
+  AnswerControl control{.cancel = &interrupted, .statistics = &statistics};
+  if (!options.common.json) {
+    if (options.echo) put(prompt.text);
+    if (ids_only) control.on_token = [](size_t, int32_t id) { put(std::to_string(id) + " "); };
+    if (!ids_only) control.on_text = [](size_t, const std::string& text) { put(text); };
+  }
+  const Answer answer =
+      hone::answer(*engine.session, engine.tokenizer.get(), {prompt}, answer_options(), control)[0];
+  if (options.common.json) {
+    Json json = answer_json(nullptr, answer);
+    json["timings"] = timings_json(*engine.session, statistics);
+    json["timings"]["first_token_seconds"] = answer.result.first_token_seconds;
+    if (options.dump_logits) json["logits"] = prompt_logits(*engine.session, answer.prompt_ids);
+    put(json_line(json));
+  } else if (ids_only || terminal(STDOUT_FILENO)) {
+    put("\n");
+  }
+  log_verbose(timings_line(*engine.session, statistics, answer.result.first_token_seconds));
+}
+
+void answer_many(Engine& engine, const std::vector<Prompt>& prompts) {
+  GenerateStatistics statistics;
+  const std::vector<Answer> answers =
+      hone::answer(*engine.session, engine.tokenizer.get(), prompts, answer_options(),
+                   {.cancel = &interrupted, .statistics = &statistics});
+  for (size_t i = 0; i < answers.size(); ++i) {
+    put(json_line(answer_json(prompts[i].id, answers[i])));
+  }
+  const double first = answers.empty() ? 0 : answers[0].result.first_token_seconds;
+  log_verbose(timings_line(*engine.session, statistics, first));
+}
+
+// One line, one answer; an empty line is passed over; end of input ends the program.
+void converse(Engine& engine) {
+  std::fputs("Type the beginning of a text; Ctrl-C stops an answer, Ctrl-D ends.\n", stderr);
+  for (std::string line; std::fputs("> ", stderr), std::getline(std::cin, line);) {
+    if (!line.empty()) answer_one(engine, {.id = nullptr, .text = line});
+    interrupted = false;
+  }
+  std::fputs("\n", stderr);
+}
+
+// The prompt, wherever it comes from; nullopt: none was given.
+std::optional<Prompt> single_prompt() {
+  const int given = !options.prompt.empty() + !options.file.empty() + !options.token_ids.empty() +
+                    !options.prompt_argument.empty();
+  if (given > 1) throw usage_error("give one of -p, -f, --token-ids and PROMPT");
+  Prompt prompt;
+  if (!options.token_ids.empty()) {
+    prompt.token_ids = parse_token_ids(options.token_ids, "--token-ids");
+    return prompt;
+  }
+  prompt.text = options.prompt.empty() ? options.prompt_argument : options.prompt;
+  if (!options.file.empty()) prompt.text = read_file(options.file);
+  if (given == 0 && options.model != "-" && !terminal(STDIN_FILENO)) prompt.text = read_file("-");
+  if (given == 0 && prompt.text.empty()) return std::nullopt;
+  return prompt;
+}
+
+ExitCode run() {
+  set_verbose(options.common.verbose);
+  if (!options.prompts.empty()) {
+    const auto prompts = parse_prompts(read_file(options.prompts), options.prompts);
+    Engine engine = start(options.batch);
+    answer_many(engine, prompts);
+  } else if (const std::optional<Prompt> prompt = single_prompt()) {
+    Engine engine = start(1);
+    if (prompt->token_ids.empty()) engine.require_tokenizer();
+    answer_one(engine, *prompt);
+  } else {
+    const bool talk = options.model != "-" && terminal(STDIN_FILENO) && terminal(STDOUT_FILENO);
+    if (!talk) throw usage_error("no prompt: use -p TEXT, -f FILE, --token-ids or --prompts FILE");
+    Engine engine = start(1);
+    engine.require_tokenizer();
+    converse(engine);
+  }
+  return interrupted ? ExitCode::kInterrupted : ExitCode::kOk;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return run_tool(declare_generate(options, run), argc, argv); }
