@@ -18,30 +18,43 @@
 
 namespace hone {
 
-// One row per kind of node; the backend op that runs it has the same name (norm: rms_norm or
-// layer_norm). X(name, inputs from, inputs to, outputs from, outputs to)
-#define FOR_EACH_OP_KIND(X)       \
-  X(embed, 0, 0, 1, 1)            \
-  X(matmul, 1, 2, 1, 1)           \
-  X(gated_matmul, 1, 1, 1, 1)     \
-  X(qkv_matmul, 1, 1, 3, 3)       \
-  X(add_bias, 1, 1, 1, 1)         \
-  X(add, 2, 2, 1, 1)              \
-  X(mul, 2, 2, 1, 1)              \
-  X(norm, 1, 2, 1, 2)             \
-  X(rope, 1, 1, 1, 1)             \
-  X(kv_store, 2, 2, 1, 1)         \
-  X(attention, 2, 2, 1, 1)        \
-  X(unary, 1, 1, 1, 1)            \
-  X(gated_activation, 2, 2, 1, 1) \
-  X(gather_rows, 1, 1, 1, 1)
+// One row per kind of node: X(Name, name, inputs from, to, outputs from, to). The backend op that
+// runs it has the same name (norm: rms_norm or layer_norm).
+#define FOR_EACH_OP_KIND(X)                        \
+  X(Embed, embed, 0, 0, 1, 1)                      \
+  X(Matmul, matmul, 1, 2, 1, 1)                    \
+  X(GatedMatmul, gated_matmul, 1, 1, 1, 1)         \
+  X(QkvMatmul, qkv_matmul, 1, 1, 3, 3)             \
+  X(AddBias, add_bias, 1, 1, 1, 1)                 \
+  X(Add, add, 2, 2, 1, 1)                          \
+  X(Mul, mul, 2, 2, 1, 1)                          \
+  X(Norm, norm, 1, 2, 1, 2)                        \
+  X(Rope, rope, 1, 1, 1, 1)                        \
+  X(KvStore, kv_store, 2, 2, 1, 1)                 \
+  X(Attention, attention, 2, 2, 1, 1)              \
+  X(Unary, unary, 1, 1, 1, 1)                      \
+  X(GatedActivation, gated_activation, 2, 2, 1, 1) \
+  X(GatherRows, gather_rows, 1, 1, 1, 1)
 
 enum class OpKind : uint8_t {
-#define X(name, in_from, in_to, out_from, out_to) name,
+#define X(Name, name, in_from, in_to, out_from, out_to) k##Name,
   FOR_EACH_OP_KIND(X)
 #undef X
 };
-std::string_view op_name(OpKind kind);
+
+struct OpInfo {
+  std::string_view name;  // "qkv_matmul"
+  size_t inputs_from, inputs_to;
+  size_t outputs_from, outputs_to;
+};
+
+inline constexpr OpInfo kOps[] = {
+#define X(Name, name, in_from, in_to, out_from, out_to) {#name, in_from, in_to, out_from, out_to},
+    FOR_EACH_OP_KIND(X)
+#undef X
+};
+constexpr const OpInfo& info(OpKind kind) { return kOps[static_cast<size_t>(kind)]; }
+constexpr std::string_view op_name(OpKind kind) { return info(kind).name; }
 
 enum class Rows : uint8_t {
   kTokens,  // one per token of the step
@@ -67,7 +80,7 @@ struct WeightKey {
 struct Attributes {
   Activation activation = Activation::kNone;  // matmul, gated_*, unary
   bool from_positions = false;                // embed: rows are positions, not token ids
-  NormSpec norm;                              // norm
+  NormSpec norm = {};                         // norm
   int64_t norm_dim = 0;                       // norm: elements normalised together (head_dim: q, k)
   int64_t heads = 0;                          // rope, attention
   int64_t kv_heads = 0;                       // kv_store, attention
@@ -80,15 +93,16 @@ struct Attributes {
 };
 
 struct Node {
-  OpKind op = OpKind::embed;
-  std::vector<int> inputs;   // value ids. matmul: x [, residual]; norm: x [, residual];
-                             // kv_store: k, v; attention: q, state; gated_activation: gate, up
-  std::vector<int> outputs;  // norm with residual: out, sum; qkv_matmul: q, k, v
-  std::vector<WeightKey> weights;  // each matrix or norm followed by its bias, where it has one
-  Attributes attributes;
+  OpKind op = OpKind::kEmbed;
+  std::vector<int> inputs = {};   // value ids. matmul: x [, residual]; norm: x [, residual];
+                                  // kv_store: k, v; attention: q, state; gated_activation: gate, up
+  std::vector<int> outputs = {};  // norm with residual: out, sum; qkv_matmul: q, k, v
+  std::vector<WeightKey> weights =
+      {};  // each matrix or norm followed by its bias, where it has one
+  Attributes attributes = {};
   int64_t layer = -1;
-  std::string name;                 // "layer 3 attn.q"
-  std::vector<std::string> merged;  // fusions that made this node, oldest first
+  std::string name = {};                 // "layer 3 attn.q"
+  std::vector<std::string> merged = {};  // fusions that made this node, oldest first
 };
 
 struct Graph {

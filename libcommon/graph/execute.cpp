@@ -1,0 +1,237 @@
+#include "libcommon/graph/execute.h"
+
+#include "kernels/check.h"
+
+namespace hone {
+
+// One node of one step: each method fills the arguments of one backend op.
+class NodeRunner {
+ public:
+  NodeRunner(const Executor& executor, const Node& node, const StepInputs& step)
+      : e_(executor), ops_(executor.backend_.run), node_(node), a_(node.attributes), step_(step) {}
+
+  void run() const;
+
+ private:
+  float* in(size_t i) const { return e_.buffer(node_.inputs[i]); }
+  float* out(size_t i = 0) const { return e_.buffer(node_.outputs[i]); }
+  const float* residual() const { return node_.inputs.size() > 1 ? in(1) : nullptr; }
+
+  int64_t rows_of(int value) const {
+    const Rows rows = e_.graph_.values[static_cast<size_t>(value)].rows;
+    return rows == Rows::kWanted ? step_.wanted : step_.tokens;
+  }
+  int64_t columns_of(int value) const {
+    return e_.graph_.values[static_cast<size_t>(value)].columns;
+  }
+  int64_t rows() const { return rows_of(node_.outputs[0]); }
+  int64_t count() const { return rows() * columns_of(node_.outputs[0]); }
+
+  const WeightView& matrix(size_t i) const { return e_.weights_.matrix(node_.weights[i]); }
+  const float* vector(size_t i) const { return e_.weights_.vector(node_.weights[i]); }
+
+  // The bias that follows weight i, or null.
+  const float* bias_after(size_t i) const {
+    return i + 1 < node_.weights.size() && node_.weights[i + 1].bias ? vector(i + 1) : nullptr;
+  }
+
+  void embed() const {
+    ops_.embed({.ids = a_.from_positions ? step_.positions : step_.ids,
+                .table = matrix(0),
+                .out = out(),
+                .tokens = rows()});
+  }
+
+  void matmul() const {
+    ops_.matmul({.x = in(0),
+                 .weight = matrix(0),
+                 .out = out(),
+                 .tokens = rows(),
+                 .bias = bias_after(0),
+                 .activation = a_.activation,
+                 .residual = residual()});
+  }
+
+  void gated_matmul() const {
+    ops_.gated_matmul({.x = in(0),
+                       .gate = matrix(0),
+                       .up = matrix(1),
+                       .out = out(),
+                       .tokens = rows(),
+                       .activation = a_.activation});
+  }
+
+  void qkv_matmul() const {
+    QkvMatmulArgs args = {};
+    args.x = in(0);
+    args.tokens = rows();
+    size_t next = 0;
+    for (size_t i = 0; i < node_.weights.size(); ++i) {
+      if (node_.weights[i].bias) continue;
+      args.weight[next] = matrix(i);
+      args.bias[next] = bias_after(i);
+      args.out[next] = out(next);
+      ++next;
+    }
+    CHECK(next == 3);
+    ops_.qkv_matmul(args);
+  }
+
+  void norm() const {
+    const int64_t runs = count() / a_.norm_dim;
+    float* sum = node_.outputs.size() > 1 ? out(1) : nullptr;
+    if (a_.norm.kind == NormKind::kRms) {
+      ops_.rms_norm({.x = in(0),
+                     .weight = vector(0),
+                     .out = out(),
+                     .rows = runs,
+                     .dim = a_.norm_dim,
+                     .eps = a_.norm.eps,
+                     .residual = residual(),
+                     .sum = sum});
+    } else {
+      ops_.layer_norm({.x = in(0),
+                       .weight = vector(0),
+                       .bias = bias_after(0),
+                       .out = out(),
+                       .rows = runs,
+                       .dim = a_.norm_dim,
+                       .eps = a_.norm.eps,
+                       .residual = residual(),
+                       .sum = sum});
+    }
+  }
+
+  // The op turns in place: where the plan could not put the result over the input, a copy goes
+  // first.
+  void rope() const {
+    if (in(0) != out()) {
+      ops_.unary({.x = in(0), .out = out(), .count = count(), .activation = Activation::kNone});
+    }
+    const int64_t columns = a_.heads * a_.head_dim;
+    for (const RopeRun& run : step_.rope) {
+      ops_.rope({.x = out() + run.begin * columns,
+                 .positions = step_.positions + run.begin,
+                 .inv_freq = run.inv_freq,
+                 .tokens = run.count,
+                 .heads = a_.heads,
+                 .head_dim = a_.head_dim,
+                 .rotary = a_.rotary,
+                 .attention_factor = a_.attention_factor});
+    }
+  }
+
+  const CacheLayer& cache() const { return step_.cache[static_cast<size_t>(node_.layer)]; }
+
+  void kv_store() const {
+    ops_.kv_store({.k = in(0),
+                   .v = in(1),
+                   .keys = cache().keys,
+                   .values = cache().values,
+                   .sequences = step_.sequences,
+                   .positions = step_.positions,
+                   .tokens = step_.tokens,
+                   .kv_heads = a_.kv_heads,
+                   .head_dim = a_.head_dim,
+                   .capacity = step_.capacity});
+  }
+
+  void attention() const {
+    ops_.attention({.q = in(0),
+                    .keys = cache().keys,
+                    .values = cache().values,
+                    .out = out(),
+                    .sequences = step_.sequences,
+                    .positions = step_.positions,
+                    .tokens = step_.tokens,
+                    .heads = a_.heads,
+                    .kv_heads = a_.kv_heads,
+                    .head_dim = a_.head_dim,
+                    .capacity = step_.capacity,
+                    .scale = a_.scale,
+                    .window = a_.window,
+                    .alibi_slopes = a_.alibi ? e_.slopes_.at(a_.heads).data() : nullptr});
+  }
+
+  void gated_activation() const {
+    ops_.gated_activation(
+        {.gate = in(0), .up = in(1), .out = out(), .count = count(), .activation = a_.activation});
+  }
+
+  const Executor& e_;
+  const OpTable& ops_;
+  const Node& node_;
+  const Attributes& a_;
+  const StepInputs& step_;
+};
+
+void NodeRunner::run() const {
+  switch (node_.op) {
+    case OpKind::kEmbed:
+      return embed();
+    case OpKind::kMatmul:
+      return matmul();
+    case OpKind::kGatedMatmul:
+      return gated_matmul();
+    case OpKind::kQkvMatmul:
+      return qkv_matmul();
+    case OpKind::kAddBias:
+      return ops_.add_bias({.x = in(0),
+                            .bias = vector(0),
+                            .out = out(),
+                            .rows = rows(),
+                            .dim = columns_of(node_.outputs[0])});
+    case OpKind::kAdd:
+      return ops_.add({.a = in(0), .b = in(1), .out = out(), .count = count()});
+    case OpKind::kMul:
+      return ops_.mul({.a = in(0), .b = in(1), .out = out(), .count = count()});
+    case OpKind::kNorm:
+      return norm();
+    case OpKind::kRope:
+      return rope();
+    case OpKind::kKvStore:
+      return kv_store();
+    case OpKind::kAttention:
+      return attention();
+    case OpKind::kUnary:
+      return ops_.unary({.x = in(0), .out = out(), .count = count(), .activation = a_.activation});
+    case OpKind::kGatedActivation:
+      return gated_activation();
+    case OpKind::kGatherRows:
+      return ops_.gather_rows({.x = in(0),
+                               .rows = step_.wanted_rows,
+                               .out = out(),
+                               .count = rows(),
+                               .dim = columns_of(node_.outputs[0])});
+  }
+}
+
+Executor::Executor(Backend& backend, const Graph& graph, const WeightTable& weights)
+    : backend_(backend), graph_(graph), weights_(weights), buffers_(graph.values.size(), nullptr) {
+  // A backend with memory of its own will need the weights copied there: for the one that has it.
+  CHECK(backend.shares_host_memory());
+  for (const Node& node : graph.nodes) {
+    const int64_t heads = node.attributes.heads;
+    if (node.attributes.alibi) slopes_.try_emplace(heads, alibi_slopes(heads));
+  }
+}
+
+void Executor::bind(const Plan& plan, std::byte* arena) {
+  for (size_t i = 0; i < buffers_.size(); ++i) {
+    buffers_[i] = plan.offsets[i] < 0 ? nullptr : reinterpret_cast<float*>(arena + plan.offsets[i]);
+  }
+}
+
+void Executor::run(const StepInputs& step) const {
+  for (const Node& node : graph_.nodes) {
+    const Value& result = graph_.values[static_cast<size_t>(node.outputs[0])];
+    if (step.wanted == 0 && result.rows == Rows::kWanted) continue;
+    run_node(node, step);
+  }
+}
+
+void Executor::run_node(const Node& node, const StepInputs& step) const {
+  NodeRunner(*this, node, step).run();
+}
+
+}  // namespace hone

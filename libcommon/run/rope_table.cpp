@@ -1,0 +1,36 @@
+#include "libcommon/run/rope_table.h"
+
+namespace hone {
+
+RopeTable::RopeTable(const ModelSpec& spec)
+    : spec_(spec),
+      dynamic_(spec.positions == PositionKind::kRope &&
+               spec.rope.scaling == RopeScaling::kDynamic) {
+  if (spec.positions == PositionKind::kRope) {
+    base_ = rope_frequencies(spec.rope, spec.context, spec.context);
+  }
+}
+
+const double* RopeTable::frequencies(int64_t length) {
+  if (!dynamic_ || length <= spec_.context) return base_.data();
+  for (const auto& [known, values] : stretched_) {
+    if (known == length) return values.data();
+  }
+  stretched_.emplace_back(length, rope_frequencies(spec_.rope, length, spec_.context));
+  return stretched_.back().second.data();
+}
+
+std::span<const RopeRun> RopeTable::runs(std::span<const int64_t> lengths) {
+  runs_.clear();
+  stretched_.clear();
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    const double* inv_freq = frequencies(lengths[i]);
+    if (runs_.empty() || runs_.back().inv_freq != inv_freq) {
+      runs_.push_back({.begin = static_cast<int64_t>(i), .count = 0, .inv_freq = inv_freq});
+    }
+    ++runs_.back().count;
+  }
+  return runs_;
+}
+
+}  // namespace hone

@@ -1,0 +1,242 @@
+#include "libcommon/run/session.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "kernels/check.h"
+#include "kernels/open.h"
+#include "libcommon/base/error.h"
+#include "libcommon/base/log.h"
+#include "libcommon/graph/buffer.h"
+#include "libcommon/graph/cost.h"
+#include "libcommon/graph/execute.h"
+#include "libcommon/graph/plan.h"
+#include "libcommon/graph/rewrite.h"
+#include "libcommon/run/kv_cache.h"
+#include "libcommon/run/rope_table.h"
+
+namespace hone {
+namespace {
+
+std::unique_ptr<Backend> open_or_throw(const SessionOptions& options) {
+  std::string why;
+  std::unique_ptr<Backend> backend = open_backend(options.device, options.threads, &why);
+  if (!backend) throw usage_error("--device " + options.device + ": " + why);
+  return backend;
+}
+
+int64_t checked_context(const LoadedModel& model, const SessionOptions& options) {
+  if (options.context == 0) return model.spec.context;
+  if (options.context < 0) throw usage_error("--ctx must be positive");
+  if (model.spec.positions == PositionKind::kLearned && options.context > model.spec.context) {
+    throw usage_error("--ctx " + std::to_string(options.context) + ": " + model.subject +
+                      " has learned positions for " + std::to_string(model.spec.context) +
+                      " tokens only");
+  }
+  return options.context;
+}
+
+Graph session_graph(const LoadedModel& model, const WeightTable& weights, bool fuse) {
+  Graph graph = build_graph(model.spec);
+  check_weights(graph, weights, model.subject);
+  return fuse ? rewrite(std::move(graph), weights).graph : graph;
+}
+
+int64_t grown_limit(int64_t old, int64_t needed, int64_t most) {
+  if (needed <= old) return old;
+  const auto rounded = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(needed)));
+  return std::max(needed, std::min(rounded, most));
+}
+
+}  // namespace
+
+struct Session::State {
+  State(std::shared_ptr<const LoadedModel> loaded, const SessionOptions& chosen)
+      : model(std::move(loaded)),
+        options(chosen),
+        backend(open_or_throw(options)),
+        context(checked_context(*model, options)),
+        weights(weight_table(*model)),
+        graph(session_graph(*model, weights, options.fuse)),
+        executor(*backend, graph, weights),
+        cache(*backend, model->spec, options.sequences, context),
+        rope(model->spec),
+        lengths(static_cast<size_t>(options.sequences), 0) {}
+
+  void check_memory(int64_t cache_bytes, int64_t activation_bytes) const;
+  void check_tokens(std::span<const StepToken> tokens) const;
+  void make_room(int64_t tokens, int64_t wanted);
+  std::vector<int64_t> advance(std::span<const StepToken> tokens);
+  std::span<const float> run_chunk(std::span<const StepToken> tokens,
+                                   std::span<const int64_t> reached);
+
+  std::shared_ptr<const LoadedModel> model;
+  SessionOptions options;
+  std::unique_ptr<Backend> backend;
+  int64_t context;
+  WeightTable weights;
+  Graph graph;
+  Executor executor;
+  KvCache cache;
+  RopeTable rope;
+  std::vector<int64_t> lengths;  // tokens of each sequence
+
+  PlanLimits limits = {.tokens = 0, .wanted = 0};
+  Buffer arena;
+  Buffer indices;             // ids, sequences, positions, wanted rows: four times limits.tokens
+  std::vector<float> joined;  // logits of a call that took several chunks
+};
+
+void Session::State::check_memory(int64_t cache_bytes, int64_t activation_bytes) const {
+  const int64_t total = model->resident_bytes + cache_bytes + activation_bytes;
+  if (options.max_memory <= 0 || total <= options.max_memory) return;
+  const auto text = [](int64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
+  throw resource_error(model->subject + ": needs " + text(total) + " (weights " +
+                       text(model->resident_bytes) + ", key-value cache " + text(cache_bytes) +
+                       ", activations " + text(activation_bytes) + "), --max-memory is " +
+                       text(options.max_memory) + "; a smaller --ctx needs less");
+}
+
+void Session::State::check_tokens(std::span<const StepToken> tokens) const {
+  std::vector<int64_t> length = lengths;
+  for (const StepToken& token : tokens) {
+    CHECK(token.sequence >= 0 && token.sequence < options.sequences);
+    int64_t& own = length[static_cast<size_t>(token.sequence)];
+    CHECK(token.position >= 0 && token.position <= own);
+    own = token.position + 1;
+    if (token.position >= context) {
+      throw usage_error("position " + std::to_string(token.position) +
+                        " does not fit a context of " + std::to_string(context) +
+                        " tokens; see --ctx");
+    }
+    if (token.id < 0 || token.id >= model->embedding.rows) {
+      throw usage_error("token id " + std::to_string(token.id) + ": " + model->subject + " has " +
+                        std::to_string(model->embedding.rows) + " ids");
+    }
+  }
+}
+
+// Memory for a chunk of so many tokens; grows by doubling.
+void Session::State::make_room(int64_t tokens, int64_t wanted) {
+  const PlanLimits needed = {
+      .tokens = grown_limit(limits.tokens, tokens, options.max_batch_tokens),
+      .wanted = grown_limit(limits.wanted, wanted, options.max_batch_tokens)};
+  if (needed.tokens == limits.tokens && needed.wanted == limits.wanted) return;
+  const Plan plan = plan_arena(graph, needed);
+  const int64_t index_bytes = 4 * needed.tokens * static_cast<int64_t>(sizeof(int32_t));
+  check_memory(cache.bytes(), plan.arena_bytes + index_bytes);
+  arena.reset();
+  arena = Buffer(*backend, plan.arena_bytes);
+  indices = Buffer(*backend, index_bytes);
+  executor.bind(plan, arena.as<std::byte>());
+  limits = needed;
+}
+
+// Notes the tokens in their sequences; returns the length each token's sequence has after the call.
+std::vector<int64_t> Session::State::advance(std::span<const StepToken> tokens) {
+  for (const StepToken& token : tokens) {
+    lengths[static_cast<size_t>(token.sequence)] = token.position + 1;
+  }
+  std::vector<int64_t> reached;
+  for (const StepToken& token : tokens) {
+    reached.push_back(lengths[static_cast<size_t>(token.sequence)]);
+  }
+  return reached;
+}
+
+std::span<const float> Session::State::run_chunk(std::span<const StepToken> tokens,
+                                                 std::span<const int64_t> reached) {
+  const auto count = static_cast<int64_t>(tokens.size());
+  const auto wanted = std::count_if(tokens.begin(), tokens.end(),
+                                    [](const StepToken& token) { return token.wants_logits; });
+  make_room(count, std::max<int64_t>(wanted, 1));
+  int32_t* const ids = indices.as<int32_t>();
+  int32_t* const sequences = ids + limits.tokens;
+  int32_t* const positions = sequences + limits.tokens;
+  int32_t* const rows = positions + limits.tokens;
+  int64_t row = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const StepToken& token = tokens[static_cast<size_t>(i)];
+    ids[i] = token.id;
+    sequences[i] = token.sequence;
+    positions[i] = token.position;
+    if (token.wants_logits) rows[row++] = static_cast<int32_t>(i);
+  }
+  executor.run({.tokens = count,
+                .wanted = wanted,
+                .ids = ids,
+                .sequences = sequences,
+                .positions = positions,
+                .wanted_rows = rows,
+                .rope = rope.runs(reached),
+                .cache = cache.layers(),
+                .capacity = cache.capacity()});
+  return {executor.buffer(graph.logits), static_cast<size_t>(wanted * model->spec.vocab)};
+}
+
+Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Session::~Session() = default;
+
+std::unique_ptr<Session> Session::create(std::shared_ptr<const LoadedModel> model,
+                                         const SessionOptions& options) {
+  CHECK(options.sequences > 0 && options.max_batch_tokens > 0);
+  auto state = std::make_unique<State>(std::move(model), options);
+  const int64_t positions = options.context > 0 ? state->context : 1;
+  const int64_t cache_bytes = state->cache.bytes_for(state->cache.capacity_for(positions));
+  const Plan plan = plan_arena(state->graph, {.tokens = 1, .wanted = 1});
+  state->check_memory(cache_bytes, plan.arena_bytes);
+  return std::unique_ptr<Session>(new Session(std::move(state)));
+}
+
+std::span<const float> Session::step(std::span<const StepToken> tokens) {
+  State& s = *state_;
+  if (tokens.empty()) return {};
+  s.check_tokens(tokens);
+  int32_t last = 0;
+  for (const StepToken& token : tokens) last = std::max(last, token.position);
+  s.check_memory(s.cache.bytes_for(s.cache.capacity_for(last + 1)), s.arena.bytes());
+  s.cache.reserve(last + 1);
+  const std::vector<int64_t> reached = s.advance(tokens);
+  const auto chunk = static_cast<size_t>(s.options.max_batch_tokens);
+  if (tokens.size() <= chunk) return s.run_chunk(tokens, reached);
+  s.joined.clear();
+  for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
+    const size_t count = std::min(chunk, tokens.size() - begin);
+    const std::span<const float> part =
+        s.run_chunk(tokens.subspan(begin, count), std::span(reached).subspan(begin, count));
+    s.joined.insert(s.joined.end(), part.begin(), part.end());
+  }
+  return s.joined;
+}
+
+void Session::reset(int32_t sequence) {
+  CHECK(sequence >= 0 && sequence < state_->options.sequences);
+  state_->lengths[static_cast<size_t>(sequence)] = 0;
+}
+
+const LoadedModel& Session::model() const { return *state_->model; }
+const SessionOptions& Session::options() const { return state_->options; }
+const Graph& Session::graph() const { return state_->graph; }
+int64_t Session::vocab() const { return state_->model->spec.vocab; }
+int64_t Session::context() const { return state_->context; }
+int64_t Session::length(int32_t sequence) const {
+  return state_->lengths.at(static_cast<size_t>(sequence));
+}
+std::string Session::backend_name() const { return std::string(state_->backend->name()); }
+std::string Session::backend_detail() const { return std::string(state_->backend->detail()); }
+
+SessionMemory Session::memory() const {
+  const State& s = *state_;
+  return {.weights = s.model->resident_bytes,
+          .cache = s.cache.bytes(),
+          .cache_limit = s.cache.bytes_for(s.context),
+          .activations = s.arena.bytes() + s.indices.bytes()};
+}
+
+TokenCost Session::token_cost(int64_t depth) const {
+  const State& s = *state_;
+  const Cost cost = total_cost(s.graph, s.graph.nodes, s.weights, {.depth = depth});
+  return {.weight_bytes = cost.weight_bytes, .cache_bytes = cost.cache_bytes, .flops = cost.flops};
+}
+
+}  // namespace hone
