@@ -1,0 +1,104 @@
+#include "libcommon/prune/mask.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "kernels/check.h"
+
+namespace hone {
+namespace {
+
+constexpr int64_t kLargestGroup = 32;
+
+class BoundMask final : public Mask {
+ public:
+  BoundMask(std::shared_ptr<Selection> selection, bool scan_here)
+      : selection_(std::move(selection)), scan_here_(scan_here) {}
+
+  int scans() const override { return scan_here_ ? Selection::kLevels : 0; }
+  void scan(int pass, const Band& band) override {
+    selection_->count(pass, {band.scores, static_cast<size_t>(band.size())});
+  }
+  void settle(int pass) override { selection_->settle(pass); }
+
+  bool has_ties() const override { return selection_->ties_left() > 0; }
+  int64_t count_ties(const Band& band) const override {
+    return std::count(band.scores, band.scores + band.size(), selection_->bound());
+  }
+  void take_ties(int64_t number) override {
+    selection_->take_ties(std::min(number, selection_->ties_left()));
+  }
+
+  void mark(const Band& band, int64_t first_tie, uint8_t* pruned) const override {
+    const float bound = selection_->bound();
+    int64_t left = std::max<int64_t>(selection_->ties_left() - first_tie, 0);
+    for (int64_t i = 0; i < band.size(); ++i) pruned[i] = band.scores[i] < bound;
+    for (int64_t i = 0; left > 0 && i < band.size(); ++i) {
+      if (band.scores[i] == bound) {
+        pruned[i] = 1;
+        --left;
+      }
+    }
+  }
+
+ private:
+  std::shared_ptr<Selection> selection_;
+  bool scan_here_;
+};
+
+// Marks all but the `keep` best of `total` scores that lie `stride` apart. Rank of an element: how
+// many are better, or equal and before it; total^2 comparisons, without branches, of at most 32.
+void mark_group(const float* scores, int64_t stride, const NeighbourGroups& groups,
+                uint8_t* pruned) {
+  std::array<float, kLargestGroup> s;
+  for (int64_t i = 0; i < groups.total; ++i) s[static_cast<size_t>(i)] = scores[i * stride];
+  for (int64_t i = 0; i < groups.total; ++i) {
+    const float mine = s[static_cast<size_t>(i)];
+    int64_t rank = 0;
+    for (int64_t j = 0; j < i; ++j) rank += s[static_cast<size_t>(j)] >= mine;
+    for (int64_t j = i + 1; j < groups.total; ++j) rank += s[static_cast<size_t>(j)] > mine;
+    pruned[i * stride] = rank >= groups.keep;
+  }
+}
+
+class GroupMask final : public Mask {
+ public:
+  explicit GroupMask(const NeighbourGroups& groups) : groups_(groups) {
+    CHECK(groups.keep >= 1 && groups.keep < groups.total && groups.total <= kLargestGroup);
+  }
+
+  int64_t band_rows() const override { return groups_.along_rows ? groups_.total : 1; }
+
+  void mark(const Band& band, int64_t, uint8_t* pruned) const override {
+    std::memset(pruned, 0, static_cast<size_t>(band.size()));
+    if (groups_.along_rows) {
+      if (band.rows < groups_.total) return;
+      for (int64_t c = 0; c < band.columns; ++c) {
+        mark_group(band.scores + c, band.columns, groups_, pruned + c);
+      }
+      return;
+    }
+    for (int64_t r = 0; r < band.rows; ++r) {
+      for (int64_t c = 0; c + groups_.total <= band.columns; c += groups_.total) {
+        const int64_t at = r * band.columns + c;
+        mark_group(band.scores + at, 1, groups_, pruned + at);
+      }
+    }
+  }
+
+ private:
+  NeighbourGroups groups_;
+};
+
+}  // namespace
+
+std::unique_ptr<Mask> bound_mask(std::shared_ptr<Selection> selection, bool scan_here) {
+  return std::make_unique<BoundMask>(std::move(selection), scan_here);
+}
+
+std::unique_ptr<Mask> group_mask(const NeighbourGroups& groups) {
+  return std::make_unique<GroupMask>(groups);
+}
+
+}  // namespace hone

@@ -1,0 +1,182 @@
+#include "libcommon/prune/mask_transform.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/check.h"
+#include "kernels/codec/codec.h"
+#include "libcommon/base/error.h"
+
+namespace hone {
+namespace {
+
+constexpr int64_t kRangeElements = 1 << 18;
+constexpr double kUndecided = 0.1;
+
+}  // namespace
+
+void MaskStatistics::add(const MaskStatistics& other) {
+  elements += other.elements;
+  zeros_before += other.zeros_before;
+  zeros_after += other.zeros_after;
+  square_sum += other.square_sum;
+  removed_squares += other.removed_squares;
+  kept_strength += other.kept_strength;
+  pruned_strength += other.pruned_strength;
+  undecided += other.undecided;
+}
+
+double MaskStatistics::sparsity() const {
+  return elements == 0 ? 0 : static_cast<double>(zeros_after) / static_cast<double>(elements);
+}
+
+double MaskStatistics::norm_removed() const {
+  return square_sum == 0 ? 0 : std::sqrt(removed_squares / square_sum);
+}
+
+DType pruned_type(DType stored) {
+  if (is_block(stored)) return DType::kBF16;
+  return can_encode(stored) ? stored : DType::kF32;
+}
+
+struct MaskTransform::Rows {
+  int64_t begin = 0;
+  int64_t count = 0;
+  int64_t columns = 0;
+  std::vector<float> weights;
+  std::vector<float> scores;
+};
+
+MaskTransform::MaskTransform(MatrixInput input, std::unique_ptr<Mask> mask, MaskJob job)
+    : input_(std::move(input)), mask_(std::move(mask)), job_(std::move(job)) {
+  CHECK(can_encode(job_.type) && job_.score != nullptr);
+  if (job_.packed) {
+    CHECK(input_.columns() % 8 == 0);
+    index_.resize(static_cast<size_t>(input_.rows() * input_.columns() / 8));
+  }
+}
+
+int64_t MaskTransform::grain() const {
+  const int64_t rows =
+      std::max<int64_t>(kRangeElements / std::max<int64_t>(input_.columns(), 1), 1);
+  const int64_t band = mask_->band_rows();
+  return std::max(rows / band * band, band);
+}
+
+MaskTransform::Rows MaskTransform::load_rows(int64_t begin, int64_t end) const {
+  Rows rows;
+  rows.begin = begin;
+  rows.count = end - begin;
+  rows.columns = input_.columns();
+  rows.weights.resize(static_cast<size_t>(rows.count * rows.columns));
+  rows.scores.resize(rows.weights.size());
+  for (int64_t r = 0; r < rows.count; ++r) {
+    float* weights = rows.weights.data() + r * rows.columns;
+    input_.row(begin + r, weights);
+    for (int64_t c = 0; c < rows.columns; ++c) {
+      if (std::isnan(weights[c])) {
+        throw Error(job_.subject + ": tensor '" + job_.name + "': element [" +
+                    std::to_string(begin + r) + ", " + std::to_string(c) +
+                    "] is not a number and has no score; broken training checkpoint?");
+      }
+    }
+    job_.score->score(weights, rows.columns, rows.scores.data() + r * rows.columns);
+  }
+  return rows;
+}
+
+void MaskTransform::scan(int pass, const Chunk& chunk, ThreadPool& pool) {
+  if (scan_pass_ >= 0 && pass != scan_pass_) mask_->settle(scan_pass_);
+  scan_pass_ = pass;
+  input_.load(chunk, pool);
+  const int64_t first = input_.first_row();
+  pool.parallel_for(input_.loaded_rows(), grain(), [&](int64_t begin, int64_t end) {
+    const Rows rows = load_rows(first + begin, first + end);
+    mask_->scan(pass, {rows.scores.data(), rows.count, rows.columns});
+  });
+}
+
+// Entry i: ties before range i of the loaded rows; the last entry: all of them.
+std::vector<int64_t> MaskTransform::ties_before_ranges(ThreadPool& pool, int64_t ranges) {
+  std::vector<int64_t> ties(static_cast<size_t>(ranges) + 1, 0);
+  if (!mask_->has_ties()) return ties;
+  const int64_t first = input_.first_row();
+  pool.parallel_for(input_.loaded_rows(), grain(), [&](int64_t begin, int64_t end) {
+    const Rows rows = load_rows(first + begin, first + end);
+    ties[static_cast<size_t>(begin / grain()) + 1] =
+        mask_->count_ties({rows.scores.data(), rows.count, rows.columns});
+  });
+  for (size_t i = 1; i < ties.size(); ++i) ties[i] += ties[i - 1];
+  return ties;
+}
+
+void MaskTransform::apply(const Chunk& chunk, Bytes& out, ThreadPool& pool) {
+  if (scan_pass_ >= 0) mask_->settle(scan_pass_);
+  scan_pass_ = -1;
+  input_.load(chunk, pool);
+  const int64_t count = input_.loaded_rows();
+  const int64_t columns = job_.packed ? input_.columns() / 2 : input_.columns();
+  out.resize(static_cast<size_t>(count * row_bytes(job_.type, columns)));
+  const int64_t ranges = (count + grain() - 1) / grain();
+  const std::vector<int64_t> ties = ties_before_ranges(pool, ranges);
+  std::vector<MaskStatistics> parts(static_cast<size_t>(ranges));
+  const int64_t first = input_.first_row();
+  pool.parallel_for(count, grain(), [&](int64_t begin, int64_t end) {
+    const auto range = static_cast<size_t>(begin / grain());
+    parts[range] = mask_range(load_rows(first + begin, first + end), ties[range], out);
+  });
+  mask_->take_ties(ties.back());
+  for (const MaskStatistics& part : parts) statistics_.add(part);
+}
+
+MaskStatistics MaskTransform::mask_range(const Rows& rows, int64_t first_tie, Bytes& out) {
+  MaskStatistics sum;
+  std::vector<float> kept = rows.weights;
+  std::vector<uint8_t> pruned(kept.size());
+  const int64_t band_rows = mask_->band_rows() == 1 ? rows.count : mask_->band_rows();
+  for (int64_t r = 0; r < rows.count; r += band_rows) {
+    const int64_t at = r * rows.columns;
+    mask_->mark({rows.scores.data() + at, std::min(band_rows, rows.count - r), rows.columns},
+                first_tie, pruned.data() + at);
+  }
+  const double t = job_.threshold;
+  for (size_t i = 0; i < kept.size(); ++i) {
+    const double w = std::fabs(static_cast<double>(kept[i]));
+    sum.zeros_before += w == 0;
+    sum.square_sum += w * w;
+    if (pruned[i]) {
+      sum.removed_squares += w * w;
+      kept[i] = 0;
+    }
+    sum.zeros_after += kept[i] == 0;
+    if (job_.has_threshold) {
+      const double strength = w + t == 0 ? 0 : (w - t) / (w + t);
+      (pruned[i] ? sum.pruned_strength : sum.kept_strength) += strength;
+      sum.undecided += std::fabs(strength) < kUndecided;
+    }
+  }
+  sum.elements = static_cast<int64_t>(kept.size());
+  for (int64_t r = 0; r < rows.count; ++r) {
+    write_row(rows.begin + r, kept.data() + r * rows.columns, out);
+  }
+  return sum;
+}
+
+void MaskTransform::write_row(int64_t row, const float* weights, Bytes& out) {
+  const int64_t columns = input_.columns();
+  const int64_t local = row - input_.first_row();
+  if (!job_.packed) {
+    const int64_t bytes = row_bytes(job_.type, columns);
+    encode_row(job_.type, weights, columns, out.data() + local * bytes);
+    return;
+  }
+  std::vector<float> kept(static_cast<size_t>(columns / 2));
+  CHECK(compress_2_4(weights, columns, kept.data(), index_.data() + row * (columns / 8)));
+  const int64_t bytes = row_bytes(job_.type, columns / 2);
+  encode_row(job_.type, kept.data(), columns / 2, out.data() + local * bytes);
+}
+
+void MaskTransform::finish(Bytes& out) { out = index_; }
+
+}  // namespace hone

@@ -1,0 +1,143 @@
+// hone-prune: sets weights to zero, or takes neurons, heads and layers out of a model.
+#include "libcommon/cli/tool.h"
+#include "libcommon/prune/pruner.h"
+
+namespace {
+
+hone::PruneOptions options;
+hone::CommonOptions common;
+
+std::vector<hone::OptionDecl> declarations() {
+  std::vector<hone::OptionDecl> result = {
+      {.flags = "MODEL",
+       .value = "",
+       .help = "Model to prune: a Hugging Face directory, a .safetensors or GGUF file, "
+               "random:SHAPE, or - for standard input, the default.",
+       .target = &options.model},
+      {.flags = "-o,--output",
+       .value = "OUT",
+       .help = "Where to: DIR for a Hugging Face directory, x.gguf, x.safetensors, or - for a "
+               "stream on standard output, the default.",
+       .target = &options.output,
+       .in_history = false},
+      {.flags = "--sparsity",
+       .value = "P",
+       .help = "Share of weights, neurons, heads or layers that go: 0.5 or 50%.",
+       .target = &options.sparsity,
+       .group = "What goes"},
+      {.flags = "--pattern",
+       .value = "PATTERN",
+       .help =
+           "unstructured: single weights, the default. N:M, as 2:4: of each M neighbours N stay "
+           "(M up to 32). ffn, heads, layers: neurons of the feed-forward blocks, whole "
+           "key-value groups, whole blocks are taken out and config.json says so. rows: neurons "
+           "are taken out, rows of the other matrices set to zero.",
+       .target = &options.pattern,
+       .choices = {},
+       .group = "What goes"},
+      {.flags = "--threshold",
+       .value = "T",
+       .help = "Instead of --sparsity: weights smaller than T go. The report then gives the "
+               "strength (|w|-T)/(|w|+T) of what stays and what goes.",
+       .target = &options.threshold,
+       .group = "What goes"},
+      {.flags = "--score",
+       .value = "NAME",
+       .help = "What a weight is worth. magnitude: its size.",
+       .target = &options.score,
+       .choices = hone::score_names(),
+       .group = "What goes"},
+      {.flags = "--norm",
+       .value = "NORM",
+       .help = "How the scores of a neuron, head or layer add up: l2, the default, or l1.",
+       .target = &options.norm,
+       .choices = {"l1", "l2"},
+       .group = "What goes"},
+      {.flags = "--scope",
+       .value = "SCOPE",
+       .help =
+           "Weights compete for --sparsity within their tensor, the default, their layer, or the "
+           "whole model (global). The last two read the model twice; from a pipe, through a "
+           "temporary file.",
+       .target = &options.scope,
+       .choices = {"tensor", "layer", "global"},
+       .group = "What goes"},
+      {.flags = "--include",
+       .value = "REGEX",
+       .help =
+           "Prune the matrices whose names contain a match, instead of all Linear layers; may be "
+           "repeated.",
+       .target = &options.include,
+       .group = "Which tensors"},
+      {.flags = "--exclude",
+       .value = "REGEX",
+       .help = "Leave these out; may be repeated.",
+       .target = &options.exclude,
+       .group = "Which tensors"},
+      {.flags = "--round-to",
+       .value = "N",
+       .help = "The feed-forward width that stays is a multiple of N. Default: 32, or 1 for small "
+               "models.",
+       .target = &options.round_to,
+       .group = "Which tensors"},
+      {.flags = "--dense",
+       .value = "",
+       .help = "Keep the zeros of 2:4 in place. By default a stream carries 2:4 packed; files that "
+               "other programs load are always dense.",
+       .target = &options.dense},
+      {.flags = "--shard-size",
+       .value = "SIZE",
+       .help = "Largest file of a Hugging Face directory. Default: 5GB.",
+       .target = &options.shard_size,
+       .in_history = false},
+      {.flags = "--dry-run",
+       .value = "",
+       .help = "Say what would change, sizes before and after, and peak memory, from the header "
+               "alone; write nothing.",
+       .target = &options.dry_run},
+      {.flags = "--report",
+       .value = "FILE",
+       .help = "Write JSON with the sparsity reached and the norm removed, per tensor.",
+       .target = &options.report,
+       .in_history = false},
+  };
+  for (hone::OptionDecl& option : hone::compute_options(common)) {
+    if (option.flags != "--device") result.push_back(option);  // no matrix is multiplied here
+  }
+  result.push_back(hone::json_option(common));
+  result.push_back(hone::verbose_option(common));
+  return result;
+}
+
+hone::ExitCode run() {
+  options.threads = common.threads;
+  options.max_memory = common.max_memory;
+  options.json = common.json;
+  return hone::run_prune(options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  hone::ToolDecl tool{
+      .name = "hone-prune",
+      .summary = "Prune a language model.",
+      .description =
+          "Sets the least important weights of a model to zero, or takes whole neurons, heads or "
+          "layers out of it. Embeddings and the output head stay as they are. The result is an "
+          "ordinary model: it goes down a pipe to the next tool, or to a file that other programs "
+          "load. Quantize after pruning, not before.",
+      .options = declarations(),
+      .examples =
+          {{"hone-prune model/ --pattern 2:4 | hone-quantize --scheme w4a16 | hone-generate -p Hi",
+            "Halve the weights, quantize the rest, try the result; nothing touches the disk."},
+           {"hone-prune model/ --sparsity 0.5 --scope global --report pruned.json -o pruned/",
+            "Half of all weights go, wherever they are; a report says what each tensor lost."},
+           {"hone-prune model/ --pattern ffn --sparsity 0.25 -o smaller/",
+            "A smaller model: a quarter of the feed-forward neurons of each layer is gone."},
+           {"hone-prune model.gguf --pattern layers --sparsity 0.1 --dry-run",
+            "What would dropping a tenth of the layers give?"}},
+      .run = run,
+  };
+  return hone::run_tool(tool, argc, argv);
+}
