@@ -17,7 +17,7 @@ import random
 import shutil
 from pathlib import Path
 
-from make_trained_model import compact, story
+from make_trained_model import SEPARATOR, compact, story
 
 ROOT = Path(__file__).resolve().parent.parent / "testdata"
 LARGEST_DIRECTORY = 150_000  # bytes
@@ -417,9 +417,17 @@ def make_tokenizers(out, count):
         print(f"tokenizers/{folder.name}: {sum(f.stat().st_size for f in folder.iterdir())} bytes", flush=True)
 
 
+def make_text(out):
+    """Stories of a seed of their own: calibration text for storyteller, disjoint from its training and held-out text."""
+    out.mkdir(parents=True, exist_ok=True)
+    text = f"\n{SEPARATOR}\n".join(story("calibration", i) for i in range(32)) + "\n"
+    (out / "stories.txt").write_text(text)
+    print(f"text/stories.txt: {len(text)} bytes")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these models, or the word tokenizers")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these models, or the words tokenizers and text")
     parser.add_argument("--tokenizer-strings", type=int, metavar="N", help="write N vectors per family to --out and stop")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -428,6 +436,8 @@ def main():
         return
     if not args.only or "tokenizers" in args.only:
         make_tokenizers(ROOT / "tokenizers", 300)
+    if not args.only or "text" in args.only:
+        make_text(ROOT / "text")
     rows = [row for row in MODELS if not args.only or f"tiny-{row[0]}" in args.only]
     if rows:
         import torch
