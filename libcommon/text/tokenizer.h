@@ -1,5 +1,5 @@
 // Text to token ids and back, as the model's own tokenizer.json says. The file is a program for a
-// small pipeline and every stage is a component of its own folder file:
+// small pipeline, and every stage is a file of this folder:
 //
 //   text -> added tokens (added_tokens.h) -> normalizer -> pre-tokenizer -> model (bpe.h) -> post
 //   ids  -> token strings -> decoder -> text
@@ -18,6 +18,8 @@
 #include <vector>
 
 namespace hone {
+
+class DecodeChain;
 
 class Tokenizer {
  public:
@@ -48,9 +50,10 @@ class Tokenizer {
   // Ids that end a text: generation_config before config before tokenizer_config; may be empty.
   std::vector<int32_t> eos() const;
 
-  struct Parts;
+  struct Parts;  // tokenizer_parts.h
 
  private:
+  friend class StreamDecoder;
   explicit Tokenizer(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };
@@ -62,6 +65,8 @@ class StreamDecoder {
  public:
   // The tokenizer must outlive the decoder.
   StreamDecoder(const Tokenizer& tokenizer, bool skip_special);
+  ~StreamDecoder();
+  StreamDecoder(StreamDecoder&&) noexcept;
 
   std::string push(int32_t id);
   std::string flush();
@@ -69,8 +74,7 @@ class StreamDecoder {
  private:
   const Tokenizer& tokenizer_;
   bool skip_special_;
-  std::vector<int32_t> window_;  // ids since the last point from which decoding may start afresh
-  std::string emitted_;          // what of the window's text has been returned
+  std::unique_ptr<DecodeChain> chain_;
 };
 
 }  // namespace hone
