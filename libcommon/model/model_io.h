@@ -22,7 +22,8 @@ std::vector<std::string> random_shapes();  // "gpt2", "tinyllama-1.1b", ...
 // directory; "/dev/null" swallows a stream. A GGUF sink takes F32 F16 BF16 Q8_0 Q4_0 Q4_1 and says
 // which --scheme would fit when it is given something else; a directory sink gets GGUF block types
 // refused likewise, and 2:4 packed weights expanded to dense.
-std::unique_ptr<CheckpointWriter> create_model(const std::string& where, const SinkOptions& options);
+std::unique_ptr<CheckpointWriter> create_model(const std::string& where,
+                                               const SinkOptions& options);
 
 // True where create_model(where) makes a stream that may carry packed 2:4 and block types.
 bool writes_stream(const std::string& where);

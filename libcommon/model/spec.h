@@ -41,8 +41,8 @@ struct AttentionSpec {
   int64_t heads = 0;
   int64_t kv_heads = 0;
   int64_t head_dim = 0;
-  double scale = 0.0;   // of q.k
-  int64_t window = 0;   // sliding window, 0: none
+  double scale = 0.0;  // of q.k
+  int64_t window = 0;  // sliding window, 0: none
   bool qkv_bias = false;
   bool output_bias = false;
   bool qk_norm = false;  // RMS over head_dim of q and k, before RoPE
@@ -66,22 +66,27 @@ enum class Role : uint8_t {
   kPositionEmbedding,  // [context, hidden]
   kEmbeddingNorm,
   kAttentionNorm,
-  kQ, kK, kV,
-  kQkv,                // stored as one: rows q, k, v after StoredLayout is undone
-  kQNorm, kKNorm,      // [head_dim]
+  kQ,
+  kK,
+  kV,
+  kQkv,  // stored as one: rows q, k, v after StoredLayout is undone
+  kQNorm,
+  kKNorm,  // [head_dim]
   kAttentionOutput,
   kFfnNorm,
-  kGate, kUp, kDown,
+  kGate,
+  kUp,
+  kDown,
   kFinalNorm,
-  kHead,               // [vocab, hidden]; absent when tied
+  kHead,  // [vocab, hidden]; absent when tied
 };
 std::string_view role_name(Role role);  // "attn.q", "ffn.down": in reports
 
 // How a tensor's rows lie in a Hugging Face file.
 enum class StoredLayout : uint8_t {
-  kOutIn,       // [out, in]: the usual Linear
-  kInOut,       // [in, out]: GPT-2's Conv1D
-  kHeadQkv,     // rows [head][q, k, v][head_dim]: BLOOM's fused projection
+  kOutIn,    // [out, in]: the usual Linear
+  kInOut,    // [in, out]: GPT-2's Conv1D
+  kHeadQkv,  // rows [head][q, k, v][head_dim]: BLOOM's fused projection
 };
 
 // One tensor that the architecture expects, under its Hugging Face name.

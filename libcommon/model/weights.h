@@ -4,7 +4,8 @@
 //   P.weight                                        F32 F16 BF16 or a GGUF block type
 //   P.weight (I8 | F8_E4M3), P.weight_scale         int-quantized, float-quantized
 //   P.weight_packed, P.weight_scale, P.weight_shape [, P.weight_zero_point]     pack-quantized
-//   any of these + P.weight_index                   2:4: the payload has columns/2, see tensor_view.h
+//   any of these + P.weight_index                   2:4: the payload has columns/2, see
+//   tensor_view.h
 // Stored in several parts, or as GGUF blocks, a matrix is always [out, in], also in GPT-2; its
 // weight_index is U8 [out, in/8].
 #pragma once
@@ -26,26 +27,27 @@ struct StoredWeight {
   int64_t payload = -1;
   int64_t scale = -1;
   int64_t zero_point = -1;
-  int64_t index = -1;   // 2:4 positions
-  int64_t shape = -1;   // weight_shape
-  WeightView view;      // no pointers; rows and columns are [out, in] where quantized, else as stored
+  int64_t index = -1;  // 2:4 positions
+  int64_t shape = -1;  // weight_shape
+  WeightView view;  // no pointers; rows and columns are [out, in] where quantized, else as stored
 };
 
 // How config.json's quantization_config (compressed-tensors, or none) reads a module's tensors.
 struct QuantizedFormat {
-  int bits = 0;              // of the payload: 0 plain
-  bool is_float = false;     // fp8
-  bool packed = false;       // weight_packed
-  int64_t group = 0;         // 0: per channel; -1: per tensor
+  int bits = 0;           // of the payload: 0 plain
+  bool is_float = false;  // fp8
+  bool packed = false;    // weight_packed
+  int64_t group = 0;      // 0: per channel; -1: per tensor
   bool symmetric = true;
   bool quantize_input = false;
 };
 std::optional<QuantizedFormat> quantized_format(const Json& config, const std::string& module,
                                                 const std::string& subject);
 
-// All matrices and vectors of a checkpoint in its order, parts joined; refuses parts that do not fit
-// together, and quantization methods other than compressed-tensors by name.
-std::vector<StoredWeight> stored_weights(const CheckpointHeader& header, const std::string& subject);
+// All matrices and vectors of a checkpoint in its order, parts joined; refuses parts that do not
+// fit together, and quantization methods other than compressed-tensors by name.
+std::vector<StoredWeight> stored_weights(const CheckpointHeader& header,
+                                         const std::string& subject);
 
 // A model ready to run: matrices where they lie in a mapped file where possible, else in memory in
 // their stored type. Q, K and V are separate views whatever the file says.
@@ -84,9 +86,9 @@ class LoadedModel {
   const float* final_norm_bias = nullptr;
   WeightView head;  // the embedding again when tied
 
-  int64_t stored_bytes = 0;     // of all tensors
+  int64_t stored_bytes = 0;  // of all tensors
   int64_t parameters = 0;
-  int64_t resident_bytes = 0;   // held in memory by us (not mapped)
+  int64_t resident_bytes = 0;  // held in memory by us (not mapped)
   double load_seconds = 0;
 };
 

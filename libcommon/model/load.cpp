@@ -1,0 +1,360 @@
+// load_model: carries out the plan of load_plan.h and hands out views of the result.
+#include <chrono>
+#include <cstring>
+#include <new>
+
+#include "kernels/check.h"
+#include "kernels/codec/codec.h"
+#include "libcommon/base/error.h"
+#include "libcommon/base/log.h"
+#include "libcommon/base/utf8.h"
+#include "libcommon/model/load_plan.h"
+#include "libcommon/model/weights.h"
+
+namespace hone {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+struct AlignedDelete {
+  void operator()(std::byte* memory) const { ::operator delete(memory, kAlignment); }
+};
+using Block = std::unique_ptr<std::byte, AlignedDelete>;
+
+// Not cleared: pages of a block become resident as bytes arrive, so a header that promises more
+// than the stream holds costs no memory.
+Block allocate(int64_t bytes, const std::string& what) {
+  void* memory =
+      ::operator new(static_cast<size_t>(std::max<int64_t>(bytes, 1)), kAlignment, std::nothrow);
+  if (!memory) {
+    throw resource_error(what + ": no memory for " + human_bytes(static_cast<double>(bytes)));
+  }
+  return Block(static_cast<std::byte*>(memory));
+}
+
+class OwningModel : public LoadedModel {
+ public:
+  std::unique_ptr<CheckpointReader> reader;
+  std::vector<Block> blocks;
+  std::vector<const std::byte*> data;  // of each tensor of the header; null: nothing kept
+};
+
+class Loader {
+ public:
+  Loader(OwningModel& model, const LoadPlan& plan)
+      : model_(model), plan_(plan), reader_(*model.reader) {}
+
+  // Memory that run() will take: results, and the largest tensor that is read only to be converted.
+  int64_t planned_bytes() const {
+    int64_t results = 0;
+    int64_t largest = 0;
+    for (size_t i = 0; i < plan_.steps.size(); ++i) {
+      const LoadStep& step = plan_.steps[i];
+      const auto index = static_cast<int64_t>(i);
+      const bool mapped = reader_.mapped(index) != nullptr;
+      if (step.action != LoadAction::kKeep || !mapped) results += step.result_bytes;
+      const bool converted = step.action != LoadAction::kKeep && step.action != LoadAction::kSkip;
+      if (converted && !mapped) largest = std::max(largest, reader_.header().tensors[i].bytes());
+    }
+    return results + largest;
+  }
+
+  void run() {
+    model_.data.assign(plan_.steps.size(), nullptr);
+    while (reader_.next()) {
+      const auto index = static_cast<size_t>(reader_.current_index());
+      model_.data[index] = load(plan_.steps[index], reader_.mapped(reader_.current_index()));
+    }
+  }
+
+ private:
+  const std::byte* load(const LoadStep& step, const std::byte* mapped) {
+    if (step.action == LoadAction::kSkip) return nullptr;
+    if (step.action == LoadAction::kKeep) return mapped ? mapped : read_block();
+    Block scratch;
+    const int64_t bytes = reader_.current().bytes();
+    if (!mapped) {
+      scratch = allocate(bytes, reader_.subject());
+      reader_.read({scratch.get(), static_cast<size_t>(bytes)});
+      mapped = scratch.get();
+    }
+    if (step.action == LoadAction::kCheckShape) return check_shape(step, mapped);
+    std::byte* result = keep(step.result_bytes);
+    convert(step, mapped, result);
+    return result;
+  }
+
+  const std::byte* read_block() {
+    const int64_t bytes = reader_.current().bytes();
+    std::byte* result = keep(bytes);
+    reader_.read({result, static_cast<size_t>(bytes)});
+    return result;
+  }
+
+  std::byte* keep(int64_t bytes) {
+    model_.blocks.push_back(allocate(bytes, reader_.subject()));
+    model_.resident_bytes += bytes;
+    return model_.blocks.back().get();
+  }
+
+  void convert(const LoadStep& step, const std::byte* from, std::byte* to) const {
+    const TensorInfo& tensor = reader_.current();
+    switch (step.action) {
+      case LoadAction::kMoveRows:
+        return move_rows(step.move, from, step.row_bytes, to);
+      case LoadAction::kTurn:
+        return turn_rows({from, tensor.rows(), tensor.columns(), row_bytes(tensor.type, 1)}, 0,
+                         tensor.columns(), to);
+      case LoadAction::kToF32:
+        return to_f32(step, from, to);
+      case LoadAction::kUnpackZeros:
+        return unpack(step, from, to);
+      default:
+        CHECK(false);
+    }
+  }
+
+  static void move_rows(const RowMove& move, const std::byte* from, int64_t bytes, std::byte* to) {
+    for (int64_t row = 0; row < move.rows; ++row) {
+      std::memcpy(to + row * bytes, from + source_row(move, row) * bytes,
+                  static_cast<size_t>(bytes));
+    }
+  }
+
+  void to_f32(const LoadStep& step, const std::byte* from, std::byte* to) const {
+    const TensorInfo& tensor = reader_.current();
+    const int64_t count = tensor.elements();
+    if (step.move.order == RowOrder::kSame) {
+      return decode_row(tensor.type, from, count, reinterpret_cast<float*>(to));
+    }
+    std::vector<float> values(static_cast<size_t>(count));
+    decode_row(tensor.type, from, count, values.data());
+    move_rows(step.move, reinterpret_cast<const std::byte*>(values.data()), sizeof(float), to);
+  }
+
+  static void unpack(const LoadStep& step, const std::byte* from, std::byte* to) {
+    const int64_t rows = step.move.rows;
+    auto* zeros = reinterpret_cast<int8_t*>(to);
+    if (step.move.order == RowOrder::kSame) {
+      return unpack_zeros(from, rows, step.groups, step.bits, zeros);
+    }
+    std::vector<int8_t> stored(static_cast<size_t>(rows * step.groups));
+    unpack_zeros(from, rows, step.groups, step.bits, stored.data());
+    move_rows(step.move, reinterpret_cast<const std::byte*>(stored.data()), step.groups, to);
+  }
+
+  const std::byte* check_shape(const LoadStep& step, const std::byte* bytes) const {
+    const TensorInfo& tensor = reader_.current();
+    int64_t stored[2] = {};
+    if (tensor.type != DType::kI64 || tensor.bytes() != sizeof stored) {
+      throw Error(reader_.subject() + ": tensor " + quote_name(tensor.name) + " must be two I64");
+    }
+    std::memcpy(stored, bytes, sizeof stored);
+    if (stored[0] != step.expected_shape[0] || stored[1] != step.expected_shape[1]) {
+      throw Error(reader_.subject() + ": tensor " + quote_name(tensor.name) + " says " +
+                  shape_text({stored[0], stored[1]}) + ", the weights are " +
+                  shape_text(step.expected_shape));
+    }
+    return nullptr;
+  }
+
+  OwningModel& model_;
+  const LoadPlan& plan_;
+  CheckpointReader& reader_;
+};
+
+// Gives each tensor its place in LoadedModel.
+class Assembler {
+ public:
+  Assembler(OwningModel& model, const LoadPlan& plan) : model_(model), plan_(plan) {}
+
+  void run() {
+    model_.layers.resize(model_.spec.layers.size());
+    for (size_t i = 0; i < plan_.weights.size(); ++i) {
+      if (plan_.specs[i]) place(plan_.weights[i], *plan_.specs[i]);
+    }
+    if (model_.spec.tied) model_.head = model_.embedding;
+  }
+
+ private:
+  const std::byte* data(int64_t index) const {
+    return index < 0 ? nullptr : model_.data[static_cast<size_t>(index)];
+  }
+
+  WeightView view_of(const StoredWeight& weight, const TensorSpec& spec) const {
+    WeightView view = weight.view;
+    view.payload = data(weight.payload);
+    view.scales = data(weight.scale);
+    view.zeros = reinterpret_cast<const int8_t*>(data(weight.zero_point));
+    view.index = data(weight.index);
+    const auto action = plan_.steps[static_cast<size_t>(weight.payload)].action;
+    if (action == LoadAction::kTurn) {
+      view.rows = spec.shape.back();
+      view.columns = spec.shape.front();
+    }
+    view.row_stride = payload_row_bytes(view);
+    return view;
+  }
+
+  // Rows [first, first + count) of a matrix.
+  static WeightView rows_of(WeightView view, int64_t first, int64_t count) {
+    view.payload += first * view.row_stride;
+    const int64_t groups = view.group == 0 ? 0 : view.columns / view.group;
+    if (view.scales && view.scale_rows == view.rows) {
+      view.scales += first * row_bytes(view.scale_type, groups);
+      view.scale_rows = count;
+    }
+    if (view.zeros) view.zeros += first * groups;
+    if (view.index) view.index += first * (view.columns / 8);
+    view.rows = count;
+    return view;
+  }
+
+  void place(const StoredWeight& weight, const TensorSpec& spec) {
+    if (spec.shape.size() == 1) return place_vector(spec, vector_of(weight));
+    const WeightView view = view_of(weight, spec);
+    model_.parameters += view.rows * view.columns;
+    if (spec.role == Role::kQkv) return place_fused(spec, view);
+    *matrix_slot(spec) = view;
+  }
+
+  const float* vector_of(const StoredWeight& weight) const {
+    return reinterpret_cast<const float*>(data(weight.payload));
+  }
+
+  void place_fused(const TensorSpec& spec, const WeightView& view) {
+    const AttentionSpec& attention = attention_of(spec);
+    const int64_t q = attention.heads * attention.head_dim;
+    const int64_t kv = attention.kv_heads * attention.head_dim;
+    LayerWeights& layer = layer_of(spec);
+    layer.q = rows_of(view, 0, q);
+    layer.k = rows_of(view, q, kv);
+    layer.v = rows_of(view, q + kv, kv);
+  }
+
+  WeightView* matrix_slot(const TensorSpec& spec) {
+    switch (spec.role) {
+      case Role::kEmbedding:
+        return &model_.embedding;
+      case Role::kPositionEmbedding:
+        return &model_.position_embedding;
+      case Role::kHead:
+        return &model_.head;
+      case Role::kQ:
+        return &layer_of(spec).q;
+      case Role::kK:
+        return &layer_of(spec).k;
+      case Role::kV:
+        return &layer_of(spec).v;
+      case Role::kAttentionOutput:
+        return &layer_of(spec).output;
+      case Role::kGate:
+        return &layer_of(spec).gate;
+      case Role::kUp:
+        return &layer_of(spec).up;
+      case Role::kDown:
+        return &layer_of(spec).down;
+      default:
+        CHECK(false);
+    }
+    return nullptr;
+  }
+
+  void place_vector(const TensorSpec& spec, const float* values) {
+    model_.parameters += spec.shape.front();
+    if (spec.role == Role::kQkv) {
+      const AttentionSpec& attention = attention_of(spec);
+      const int64_t q = attention.heads * attention.head_dim;
+      LayerWeights& layer = layer_of(spec);
+      layer.q_bias = values;
+      layer.k_bias = values + q;
+      layer.v_bias = values + q + attention.kv_heads * attention.head_dim;
+      return;
+    }
+    *vector_slot(spec) = values;
+  }
+
+  const float** vector_slot(const TensorSpec& spec) {
+    const bool bias = spec.bias;
+    if (spec.layer < 0) {
+      switch (spec.role) {
+        case Role::kEmbeddingNorm:
+          return bias ? &model_.embedding_norm_bias : &model_.embedding_norm;
+        case Role::kFinalNorm:
+          return bias ? &model_.final_norm_bias : &model_.final_norm;
+        default:
+          CHECK(false);
+      }
+    }
+    LayerWeights& layer = layer_of(spec);
+    switch (spec.role) {
+      case Role::kAttentionNorm:
+        return bias ? &layer.attention_norm_bias : &layer.attention_norm;
+      case Role::kFfnNorm:
+        return bias ? &layer.ffn_norm_bias : &layer.ffn_norm;
+      case Role::kQNorm:
+        return &layer.q_norm;
+      case Role::kKNorm:
+        return &layer.k_norm;
+      case Role::kQ:
+        return &layer.q_bias;
+      case Role::kK:
+        return &layer.k_bias;
+      case Role::kV:
+        return &layer.v_bias;
+      case Role::kAttentionOutput:
+        return &layer.output_bias;
+      case Role::kGate:
+        return &layer.gate_bias;
+      case Role::kUp:
+        return &layer.up_bias;
+      case Role::kDown:
+        return &layer.down_bias;
+      default:
+        CHECK(false);
+    }
+    return nullptr;
+  }
+
+  LayerWeights& layer_of(const TensorSpec& spec) {
+    return model_.layers[static_cast<size_t>(spec.layer)];
+  }
+  const AttentionSpec& attention_of(const TensorSpec& spec) const {
+    return model_.spec.layers[static_cast<size_t>(spec.layer)].attention;
+  }
+
+  OwningModel& model_;
+  const LoadPlan& plan_;
+};
+
+void check_memory(int64_t needed, const LoadOptions& options, const std::string& subject) {
+  if (options.max_memory <= 0 || needed <= options.max_memory) return;
+  throw resource_error(subject + ": loading takes " + human_bytes(static_cast<double>(needed)) +
+                       " of memory, --max-memory allows " +
+                       human_bytes(static_cast<double>(options.max_memory)));
+}
+
+}  // namespace
+
+std::unique_ptr<LoadedModel> load_model(std::unique_ptr<CheckpointReader> reader,
+                                        const LoadOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  auto model = std::make_unique<OwningModel>();
+  model->reader = std::move(reader);
+  const CheckpointHeader& header = model->reader->header();
+  model->subject = model->reader->subject();
+  model->spec = spec_from_checkpoint(header, model->subject);
+  const LoadPlan plan = plan_load(header, model->spec, model->subject);
+  Loader loader(*model, plan);
+  check_memory(loader.planned_bytes(), options, model->subject);
+  loader.run();
+  Assembler(*model, plan).run();
+  model->files = header.files;
+  model->history = header.history;
+  model->stored_bytes = header.total_bytes();
+  model->load_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return model;
+}
+
+}  // namespace hone
