@@ -80,7 +80,8 @@ Bpe::Bpe(const Json& json, const std::string& subject) {
   read_merges(json, subject);
   if (const std::string unknown = model.text("unk_token", ""); !unknown.empty()) {
     unknown_ = vocabulary_.id(unknown);
-    if (!unknown_) throw model.bad("unk_token " + quote_name(unknown) + " is not in the vocabulary");
+    if (!unknown_)
+      throw model.bad("unk_token " + quote_name(unknown) + " is not in the vocabulary");
   }
   prepare_characters();
 }
@@ -91,7 +92,8 @@ void Bpe::read_vocabulary(const Json& json, const std::string& subject) {
   vocabulary_.reserve(vocabulary.size());
   for (const auto& [token, id] : vocabulary.items()) {
     const bool fits = id.is_number_unsigned() && id.get<uint64_t>() <= INT32_MAX;
-    if (!fits) throw model.bad("token " + quote_name(token) + " has an id that is not a small count");
+    if (!fits)
+      throw model.bad("token " + quote_name(token) + " has an id that is not a small count");
     vocabulary_.add(token, id.get<int64_t>(), subject);
   }
 }

@@ -179,9 +179,10 @@ void add_steps(const Component& component, Steps& steps) {
   } else if (type == "Punctuation") {
     const SplitBehavior behavior = behavior_of(component, component.text("behavior", "Isolated"));
     steps.push_back(fixed_split(R"([!-/:-@\[-`{-~\p{P}])", behavior, false, subject));
-  } else if (type == "Whitespace") {  // Rust's \w has the joiners, Oniguruma's has not
-    steps.push_back(fixed_split(R"([\w\x{200C}\x{200D}]+|[^\w\s\x{200C}\x{200D}]+)",
-                                SplitBehavior::kRemoved, true, subject));
+  } else if (type == "Whitespace") {  // Rust's \w is not Oniguruma's
+    steps.push_back(fixed_split(
+        R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}\s]+)",
+        SplitBehavior::kRemoved, true, subject));
   } else if (type == "WhitespaceSplit") {
     steps.push_back(fixed_split(R"(\s)", SplitBehavior::kRemoved, false, subject));
   } else {

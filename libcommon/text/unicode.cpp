@@ -4,6 +4,8 @@
 #include <oniguruma.h>
 #include <utf8proc.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -29,6 +31,13 @@ Lead lead_of(unsigned char byte) {
   if (byte >= 0xF1 && byte <= 0xF3) return {3, 0x80, 0xBF};
   if (byte == 0xF4) return {3, 0x80, 0x8F};
   return {0, 0, 0};
+}
+
+// Oniguruma's number of a Unicode property.
+unsigned property(std::string name) {
+  auto* const begin = reinterpret_cast<OnigUChar*>(name.data());
+  OnigEncoding utf8 = ONIG_ENCODING_UTF8;
+  return static_cast<unsigned>(ONIGENC_PROPERTY_NAME_TO_CTYPE(utf8, begin, begin + name.size()));
 }
 
 }  // namespace
@@ -82,7 +91,12 @@ std::string lossy_utf8(std::string_view text) {
 bool is_space(char32_t code) { return ONIGENC_IS_CODE_SPACE(ONIG_ENCODING_UTF8, code); }
 
 bool is_word(char32_t code) {
-  return ONIGENC_IS_CODE_WORD(ONIG_ENCODING_UTF8, code) || code == 0x200C || code == 0x200D;
+  static const std::array<unsigned, 4> classes = {property("Alphabetic"), property("M"),
+                                                  property("Nd"), property("Pc")};
+  const auto in = [code](unsigned ctype) {
+    return ONIGENC_IS_CODE_CTYPE(ONIG_ENCODING_UTF8, code, ctype) != 0;
+  };
+  return std::any_of(classes.begin(), classes.end(), in) || code == 0x200C || code == 0x200D;
 }
 
 bool is_mark(char32_t code) {
