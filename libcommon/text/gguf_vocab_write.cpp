@@ -155,8 +155,10 @@ void fill_gpt2(const Source& source, const std::vector<std::string>& splits, Ggu
   }
 }
 
-// Scores from merges: a piece that merges earlier scores higher. (A reader that merges by score
-// asks only for the order.) Pieces that no merge makes come last, where no merge can reach them.
+constexpr float kAddedScore = -1000;  // convention of llama.cpp's converters
+
+// Scores from merges: a piece that merges earlier scores higher; a reader that merges by score asks
+// only for the order. Single characters, which nothing merges into, score 0.
 void fill_scores(const Source& source, GgufVocabulary& out) {
   const MergeList list = read_merges(source.document["model"]);
   std::map<std::string, int64_t> rank;
