@@ -46,7 +46,7 @@ class FirstError {
 
 class Pipeline {
  public:
-  Pipeline(CheckpointReader& reader, CheckpointWriter& writer, const Plan& plan,
+  Pipeline(CheckpointReader& reader, CheckpointWriter& writer, const StagePlan& plan,
            const PipelineOptions& options)
       : reader_(reader), writer_(writer), plan_(plan), options_(options), pool_(options.threads) {}
 
@@ -144,7 +144,7 @@ class Pipeline {
 
   CheckpointReader& reader_;
   CheckpointWriter& writer_;
-  const Plan& plan_;
+  const StagePlan& plan_;
   const PipelineOptions& options_;
   ThreadPool pool_;
   BufferPool input_pool_{kInputBytes};
@@ -163,8 +163,8 @@ int64_t side_file_bytes(const CheckpointHeader& header) {
 
 }  // namespace
 
-Plan make_plan(const CheckpointHeader& input, std::vector<Step> steps) {
-  Plan plan;
+StagePlan plan_stage(const CheckpointHeader& input, std::vector<Step> steps) {
+  StagePlan plan;
   plan.header.files = input.files;
   plan.header.history = input.history;
   plan.header.history.push_back(history_line());
@@ -189,12 +189,12 @@ Step copy_step(const CheckpointHeader& input, int64_t index) {
   return step;
 }
 
-void run_pipeline(CheckpointReader& reader, CheckpointWriter& writer, const Plan& plan,
+void run_pipeline(CheckpointReader& reader, CheckpointWriter& writer, const StagePlan& plan,
                   const PipelineOptions& options) {
   Pipeline(reader, writer, plan, options).run();
 }
 
-int64_t pipeline_memory(const CheckpointHeader& input, const Plan& plan, bool random_access) {
+int64_t pipeline_memory(const CheckpointHeader& input, const StagePlan& plan, bool random_access) {
   constexpr int64_t kProgram = 24 << 20;  // code, libraries, threads
   int64_t largest_held = 0;
   int64_t largest_kept = 0;

@@ -15,14 +15,14 @@
 namespace hone {
 
 // A stage's whole work, decided before the first data byte.
-struct Plan {
+struct StagePlan {
   CheckpointHeader header;  // of the output; tensors are those of the steps, in order
   std::vector<Step> steps;  // ascending inputs; a tensor in no step is dropped
 };
 
 // Output header from the input's: same side files, history with this command appended, tensors of
 // the steps; aliases whose target is gone are dropped.
-Plan make_plan(const CheckpointHeader& input, std::vector<Step> steps);
+StagePlan plan_stage(const CheckpointHeader& input, std::vector<Step> steps);
 
 // A step that passes tensor `index` on unchanged.
 Step copy_step(const CheckpointHeader& input, int64_t index);
@@ -35,12 +35,12 @@ struct PipelineOptions {
 
 // Runs the plan and finishes the writer. The first error of any thread stops all and is thrown
 // here.
-void run_pipeline(CheckpointReader& reader, CheckpointWriter& writer, const Plan& plan,
+void run_pipeline(CheckpointReader& reader, CheckpointWriter& writer, const StagePlan& plan,
                   const PipelineOptions& options);
 
 // Peak resident bytes of run_pipeline, from the header alone: buffers under way, tensors held
 // whole, what each transform keeps until its tensor ends, side files. An upper estimate.
-int64_t pipeline_memory(const CheckpointHeader& input, const Plan& plan, bool random_access);
+int64_t pipeline_memory(const CheckpointHeader& input, const StagePlan& plan, bool random_access);
 
 // Steps whose tensors `visit` wants to look at before anything is decided: every named tensor, in
 // chunks, read at random access. Used by prune's global decisions.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/check.h"
+#include "libcommon/base/error.h"
 #include "libcommon/compress/mapping.h"
 
 namespace hone {
@@ -71,7 +72,10 @@ class StepReader {
 
   // Moves the cursor; a side that passes on the way is kept.
   void advance_to(int64_t tensor) {
-    CHECK(reader_.current_index() < tensor);
+    if (reader_.current_index() >= tensor) {
+      throw Error(reader_.subject() + ": the parts of '" + info(step_->input).name +
+                  "' do not lie side by side; write the model to a file first");
+    }
     while (reader_.current_index() < tensor) {
       CHECK(reader_.next());
       keep_if_side();

@@ -69,7 +69,7 @@ class MaskPlanner {
       steps.push_back(targets_.count(index) > 0 ? mask_step(index, result.tensors)
                                                 : copy_step(header_, index));
     }
-    result.plan = make_plan(header_, std::move(steps));
+    result.plan = plan_stage(header_, std::move(steps));
     return result;
   }
 
@@ -230,7 +230,7 @@ class StructurePlanner {
     for (size_t i = 0; i < header_.tensors.size(); ++i) {
       add_steps(static_cast<int64_t>(i), steps, result.tensors);
     }
-    result.plan = make_plan(header_, std::move(steps));
+    result.plan = plan_stage(header_, std::move(steps));
     const std::string& config = header_.files.at("config.json");
     result.plan.header.files["config.json"] =
         structured_config(parse_json(config, planner_.reader.subject() + ": config.json"),

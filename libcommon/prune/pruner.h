@@ -33,7 +33,7 @@ struct PrunedTensor {
 };
 
 struct PrunePlan {
-  Plan plan;
+  StagePlan plan;
   std::vector<PrunedTensor> tensors;
   std::vector<int64_t> dropped_layers;
 };
