@@ -6,8 +6,9 @@
 #include "libcommon/base/log.h"
 #include "libcommon/cli/tool.h"
 #include "libcommon/compress/report.h"
-#include "libcommon/compress/spool.h"
+
 #include "libcommon/model/model_io.h"
+#include "libcommon/model/ordered_reader.h"
 
 namespace hone {
 namespace {
