@@ -185,7 +185,7 @@ std::string peek_source(const std::string& where, size_t count) {
   std::unique_ptr<ByteSource> source = open_source(where);
   const std::span<const std::byte> bytes = source->peek(count);
   std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  if (!source->size()) peeked_pipes()[where] = std::move(source);
+  if (!source->size() && !text.empty()) peeked_pipes()[where] = std::move(source);
   return text;
 }
 

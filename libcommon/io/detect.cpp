@@ -24,7 +24,6 @@ constexpr Impostor kImpostors[] = {
     {"version https://git-lfs", "a Git LFS pointer in place of the model; run git lfs pull"},
     {"\x1f\x8b", "gzip; decompress it first"},
     {"(\xb5/\xfd", "zstd; decompress it first"},
-    {"ustar", "tar; extract it first"},
     {"<", "a web page? was the download refused?"},
     {"{", "JSON; give the model's directory instead of one of its files"},
     {"lmgg", "an old GGML file, from before GGUF"},
