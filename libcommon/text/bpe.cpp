@@ -106,11 +106,45 @@ class LongMerge {
 
 }  // namespace
 
+// Without pre-tokenizer a piece is a whole text. Where no token has two characters side by side, no
+// merge crosses from one to the other, and the two sides can be encoded by themselves: mostly
+// words, short and in the cache.
 void Bpe::encode(std::string_view piece, PieceCache& cache, std::vector<int32_t>& out) const {
-  if (piece.empty()) return;
   if (piece.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
     throw resource_error("text of more than 2 GB in one piece cannot be encoded");
   }
+  if (!byte_fallback_ || ignore_merges_) {
+    if (!piece.empty()) encode_segment(piece, cache, out);
+    return;
+  }
+  for (size_t begin = 0; begin < piece.size();) {
+    const size_t end = segment_end(piece, begin);
+    encode_segment(piece.substr(begin, end - begin), cache, out);
+    begin = end;
+  }
+}
+
+// The first place after `begin` between two known characters that no merge joins. (Next to an
+// unknown character there is no cut: unknown tokens may be fused.)
+size_t Bpe::segment_end(std::string_view piece, size_t begin) const {
+  Utf8Char left = utf8_char(piece, begin);
+  size_t at = begin + left.length;
+  bool left_known = character_id(left.code, piece.substr(begin, left.length)) >= 0;
+  while (at < piece.size()) {
+    const Utf8Char right = utf8_char(piece, at);
+    const bool right_known = character_id(right.code, piece.substr(at, right.length)) >= 0;
+    const bool joined =
+        joints_.find(static_cast<int32_t>(left.code), static_cast<int32_t>(right.code)) != nullptr;
+    if (left_known && right_known && !joined) return at;
+    left = right;
+    left_known = right_known;
+    at += right.length;
+  }
+  return at;
+}
+
+void Bpe::encode_segment(std::string_view piece, PieceCache& cache,
+                         std::vector<int32_t>& out) const {
   const bool cached = piece.size() <= kCachedPieceBytes;
   const uint64_t hash = cached ? XXH3_64bits(piece.data(), piece.size()) : 0;
   if (cached) {

@@ -53,8 +53,12 @@ class Bpe {
   void encode(std::string_view piece, PieceCache& cache, std::vector<int32_t>& out) const;
 
  private:
+  void encode_segment(std::string_view segment, PieceCache& cache, std::vector<int32_t>& out) const;
+  size_t segment_end(std::string_view piece, size_t begin) const;
+  void find_joints(std::vector<int32_t> merged);
   void read_vocabulary(const Json& model, const std::string& subject);
-  void read_merges(const Json& model, const std::string& subject);
+  // Returns the ids that merges make.
+  std::vector<int32_t> read_merges(const Json& model, const std::string& subject);
   void prepare_characters();
   void start_symbols(std::string_view piece, std::vector<int32_t>& ids) const;
   bool append_bytes(std::string_view character, std::vector<int32_t>& ids) const;
@@ -64,6 +68,7 @@ class Bpe {
 
   Vocabulary vocabulary_;
   PairTable merges_;
+  PairTable joints_;  // (code, code) of neighbours inside some merged token
   std::optional<int32_t> unknown_;
   bool fuse_unknown_ = false, byte_fallback_ = false, ignore_merges_ = false;
   std::vector<int32_t> characters_;  // ids of code points below U+0800, -1 for none

@@ -1,6 +1,8 @@
 // The model object of tokenizer.json -> Bpe: every field is either used or refused.
+#include <algorithm>
 #include <array>
 #include <cstdio>
+#include <utility>
 
 #include "libcommon/base/error.h"
 #include "libcommon/base/utf8.h"
@@ -77,13 +79,14 @@ Bpe::Bpe(const Json& json, const std::string& subject) {
   byte_fallback_ = model.flag("byte_fallback", false);
   ignore_merges_ = model.flag("ignore_merges", false);
   read_vocabulary(json, subject);
-  read_merges(json, subject);
+  std::vector<int32_t> merged = read_merges(json, subject);
   if (const std::string unknown = model.text("unk_token", ""); !unknown.empty()) {
     unknown_ = vocabulary_.id(unknown);
     if (!unknown_)
       throw model.bad("unk_token " + quote_name(unknown) + " is not in the vocabulary");
   }
   prepare_characters();
+  if (byte_fallback_) find_joints(std::move(merged));
 }
 
 void Bpe::read_vocabulary(const Json& json, const std::string& subject) {
@@ -98,7 +101,7 @@ void Bpe::read_vocabulary(const Json& json, const std::string& subject) {
   }
 }
 
-void Bpe::read_merges(const Json& json, const std::string& subject) {
+std::vector<int32_t> Bpe::read_merges(const Json& json, const std::string& subject) {
   const Component model(json, "model", subject);
   const Json& merges = array_or_object(model, "merges", false);
   const bool ranked = json.contains("hone_merge_ranks");
@@ -108,6 +111,7 @@ void Bpe::read_merges(const Json& json, const std::string& subject) {
                     std::to_string(merges.size()) + " merges");
   }
   merges_ = PairTable(merges.size());
+  std::vector<int32_t> results;
   size_t comments = 0;
   for (size_t i = 0; i < merges.size(); ++i) {
     if (merges[i].is_string() && merges[i].get_ref<const std::string&>().starts_with("#version")) {
@@ -119,6 +123,31 @@ void Bpe::read_merges(const Json& json, const std::string& subject) {
     const int32_t right = merge_token(vocabulary_, parts.right, i, subject);
     const int32_t merged = merge_token(vocabulary_, parts.left + parts.right, i, subject);
     merges_.put(left, right, {rank_of(ranks, ranked ? i : i - comments, subject), merged});
+    results.push_back(merged);
+  }
+  return results;
+}
+
+// Neighbouring characters of all tokens that merges make.
+void Bpe::find_joints(std::vector<int32_t> merged) {
+  std::sort(merged.begin(), merged.end());
+  merged.erase(std::unique(merged.begin(), merged.end()), merged.end());
+  std::vector<std::pair<char32_t, char32_t>> joints;
+  for (const int32_t id : merged) {
+    const std::string& token = vocabulary_.token(id);
+    char32_t left = 0;
+    for (size_t at = 0; at < token.size();) {
+      const Utf8Char right = utf8_char(token, at);
+      if (at > 0) joints.emplace_back(left, right.code);
+      left = right.code;
+      at += right.length;
+    }
+  }
+  std::sort(joints.begin(), joints.end());
+  joints.erase(std::unique(joints.begin(), joints.end()), joints.end());
+  joints_ = PairTable(joints.size());
+  for (const auto& [left, right] : joints) {
+    joints_.put(static_cast<int32_t>(left), static_cast<int32_t>(right), {});
   }
 }
 

@@ -84,8 +84,14 @@ class Scan {
   }
 
   size_t run_end(size_t at, Class wanted) const {
-    while (class_at(at) == wanted) at += length_at(at);
-    return at;
+    for (;;) {
+      while (at < text_.size() && static_cast<unsigned char>(text_[at]) < 0x80 &&
+             ascii_[static_cast<unsigned char>(text_[at])] == wanted) {
+        ++at;
+      }
+      if (class_at(at) != wanted) return at;
+      at += length_at(at);
+    }
   }
 
   size_t number_end(size_t at, int digits) const {

@@ -42,9 +42,8 @@ unsigned property(std::string name) {
 
 }  // namespace
 
-Utf8Char utf8_char(std::string_view text, size_t at) {
+Utf8Char utf8_char_beyond_ascii(std::string_view text, size_t at) {
   const auto byte = static_cast<unsigned char>(text[at]);
-  if (byte < 0x80) return {byte, 1, true, false};
   const Lead lead = lead_of(byte);
   if (lead.following == 0) return {kReplacementChar, 1, false, false};
   char32_t code = byte & (0x3Fu >> lead.following);

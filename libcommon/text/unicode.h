@@ -21,8 +21,14 @@ struct Utf8Char {
   bool truncated;  // broken only because the text ends here: more bytes could complete it
 };
 
-// The character at text[at]; at < text.size().
-Utf8Char utf8_char(std::string_view text, size_t at);
+Utf8Char utf8_char_beyond_ascii(std::string_view text, size_t at);
+
+// The character at text[at]; at < text.size(). Inline for ASCII: everything here is made of it.
+inline Utf8Char utf8_char(std::string_view text, size_t at) {
+  const auto byte = static_cast<unsigned char>(text[at]);
+  if (byte < 0x80) return {byte, 1, true, false};
+  return utf8_char_beyond_ascii(text, at);
+}
 
 void append_utf8(std::string& out, char32_t code);
 
