@@ -148,8 +148,9 @@ ExitCode run_prune(const PruneOptions& options) {
   if (options.model == "-") require_piped_stdin();
   std::unique_ptr<CheckpointReader> reader = open_model(options.model);
   const ModelSpec spec = spec_from_checkpoint(reader->header(), reader->subject());
-  if (needs_all_weights(request) && !options.dry_run)
-    reader = with_random_access(std::move(reader));
+  if (needs_all_weights(request) && !options.dry_run && !reader->random_access()) {
+    reader = spool(std::move(reader));
+  }
 
   const int threads = options.threads > 0 ? static_cast<int>(options.threads) : default_threads();
   ThreadPool pool(threads);
