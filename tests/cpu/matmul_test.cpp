@@ -1,0 +1,284 @@
+// Matrix products of every storage, on every dispatch level, against the reference.
+#include <cmath>
+
+#include "tests/cpu/fixture.h"
+#include "tests/support/tolerances.h"
+// Last: its CHECK.
+#include "tests/support/doctest.h"
+
+using namespace hone;
+
+namespace {
+
+// sum_c |x[t, c]| |weight[r, c]| for each [t, r].
+std::vector<double> dot_magnitudes(const std::vector<float>& x, const StoredMatrix& matrix,
+                                   int64_t tokens) {
+  const WeightView& w = matrix.view();
+  const std::vector<float> weights = matrix.decoded();
+  std::vector<double> out(tokens * w.rows);
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t r = 0; r < w.rows; ++r) {
+      double sum = 0;
+      for (int64_t c = 0; c < w.columns; ++c) {
+        sum += std::abs(double{x[t * w.columns + c]} * weights[r * w.columns + c]);
+      }
+      out[t * w.rows + r] = sum;
+    }
+  }
+  return out;
+}
+
+std::vector<float> product(Backend& backend, const WeightView& w, const std::vector<float>& x,
+                           int64_t tokens) {
+  std::vector<float> out = poisoned(tokens * w.rows);
+  backend.run.matmul({.x = x.data(), .weight = w, .out = out.data(), .tokens = tokens});
+  return out;
+}
+
+// Columns around every boundary: vectors of 1 to 16 lanes, int16 vectors of 32, chunks of 1024.
+std::vector<int64_t> column_counts(const Storage& storage) {
+  const int64_t step = storage.step();
+  if (step == 1) return {1, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 1023, 1024, 1025};
+  std::vector<int64_t> counts = {step, 2 * step, 3 * step};
+  const int64_t chunk = 1024 / step * step;
+  for (const int64_t count : {chunk - step, chunk, chunk + step, 2 * chunk + step}) {
+    if (count > 3 * step) counts.push_back(count);
+  }
+  return counts;
+}
+
+struct Shape {
+  int64_t rows;
+  int64_t tokens;
+};
+// Rows around tiles of 4 and blocks of 16, tokens around tiles of 2 and 4 and blocks of 64.
+constexpr Shape kShapes[] = {{1, 1}, {4, 2}, {5, 3}, {3, 4},  {17, 5}, {7, 6},
+                             {9, 7}, {6, 8}, {2, 9}, {15, 1}, {16, 1}, {33, 1}};
+
+std::string check_storage(Backend& backend, const Storage& storage) {
+  uint32_t seed = 1;
+  for (const int64_t columns : column_counts(storage)) {
+    for (const Shape& shape : kShapes) {
+      if (columns > 100 && seed % 3 != 0 && ++seed) continue;  // a third of the large ones
+      const StoredMatrix matrix(storage, shape.rows, columns, ++seed);
+      const std::vector<float> x = normal_floats(shape.tokens * columns, ++seed);
+      const auto expected = product(reference(), matrix.view(), x, shape.tokens);
+      const auto actual = product(backend, matrix.view(), x, shape.tokens);
+      const auto magnitudes = dot_magnitudes(x, matrix, shape.tokens);
+      const std::string bad = tolerance::difference(actual, expected, magnitudes, tolerance::kDot);
+      if (bad.empty()) continue;
+      return storage.name + " [" + std::to_string(shape.rows) + ", " + std::to_string(columns) +
+             "] x " + std::to_string(shape.tokens) + ": " + bad;
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("matmul: every storage at every boundary, on every level") {
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 1);
+    for (const Storage& storage : storages()) {
+      CHECK_MESSAGE(check_storage(*backend, storage) == "", level);
+    }
+  }
+}
+
+TEST_CASE("matmul: a token alone gives the bytes it gives in a batch, for any number of threads") {
+  for (const std::string& level : levels()) {
+    const auto one = open_level(level, 1);
+    for (const Storage& storage : storages()) {
+      const int64_t columns = (1100 + storage.step() - 1) / storage.step() * storage.step();
+      const StoredMatrix matrix(storage, 150, columns, 5);
+      const int64_t tokens = 67;
+      const std::vector<float> x = normal_floats(tokens * columns, 6);
+      const std::vector<float> batch = product(*one, matrix.view(), x, tokens);
+      for (const int64_t t : {0, 1, 2, 3, 63, 64, 65, 66}) {
+        const std::vector<float> token(x.begin() + t * columns, x.begin() + (t + 1) * columns);
+        const auto alone = product(*one, matrix.view(), token, 1);
+        const std::span<const float> in_batch(batch.data() + t * 150, 150);
+        CHECK_MESSAGE(tolerance::same_bytes(alone, in_batch), level << " " << storage.name);
+      }
+    }
+    for (const int threads : {2, 3, 5}) {
+      const auto many = open_level(level, threads);
+      for (const DType type : {DType::kBF16, DType::kQ4_K, DType::kF32}) {
+        const StoredMatrix matrix({.name = "", .type = type}, 1030, 1280, 7);
+        for (const int64_t tokens : {1, 5}) {
+          const std::vector<float> x = normal_floats(tokens * 1280, 8);
+          CHECK(tolerance::same_bytes(product(*one, matrix.view(), x, tokens),
+                                      product(*many, matrix.view(), x, tokens)));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("matmul: bias, activation, residual and a stride between rows") {
+  const int64_t rows = 21, columns = 40, tokens = 3, stride = 30;
+  const StoredMatrix matrix({.name = "", .type = DType::kBF16}, rows, columns, 1);
+  const std::vector<float> x = normal_floats(tokens * columns, 2);
+  const std::vector<float> bias = normal_floats(rows, 3);
+  const std::vector<float> residual = normal_floats(tokens * rows, 4);
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 2);
+    for (const Activation activation :
+         {Activation::kNone, Activation::kSilu, Activation::kGelu, Activation::kGeluTanh}) {
+      const auto run = [&](Backend& b) {
+        std::vector<float> out = poisoned(tokens * stride);
+        b.run.matmul({.x = x.data(),
+                      .weight = matrix.view(),
+                      .out = out.data(),
+                      .tokens = tokens,
+                      .out_stride = stride,
+                      .bias = bias.data(),
+                      .activation = activation,
+                      .residual = residual.data()});
+        return out;
+      };
+      const std::vector<float> actual = run(*backend);
+      const std::vector<float> expected = run(reference());
+      const std::vector<double> dots = dot_magnitudes(x, matrix, tokens);
+      for (int64_t t = 0; t < tokens; ++t) {
+        std::vector<double> magnitudes(rows);
+        for (int64_t r = 0; r < rows; ++r) {
+          magnitudes[r] = dots[t * rows + r] + std::abs(bias[r]) + std::abs(residual[t * rows + r]);
+        }
+        const std::span<const float> a(actual.data() + t * stride, stride);
+        const std::span<const float> e(expected.data() + t * stride, stride);
+        CHECK(tolerance::difference(a.first(rows), e.first(rows), magnitudes,
+                                    1.2 * tolerance::kDot) == "");
+        for (const float gap : a.subspan(rows)) CHECK(std::isnan(gap));
+      }
+    }
+  }
+}
+
+TEST_CASE("matmul: out may be the residual") {
+  const auto backend = open_level(levels().front(), 2);
+  const StoredMatrix matrix({.name = "", .type = DType::kF32}, 19, 33, 1);
+  const std::vector<float> x = normal_floats(2 * 33, 2);
+  std::vector<float> apart = poisoned(2 * 19);
+  std::vector<float> residual = normal_floats(2 * 19, 3);
+  MatmulArgs args{.x = x.data(), .weight = matrix.view(), .out = apart.data(), .tokens = 2};
+  args.residual = residual.data();
+  backend->run.matmul(args);
+  args.out = residual.data();
+  backend->run.matmul(args);
+  CHECK(tolerance::same_bytes(apart, residual));
+}
+
+TEST_CASE("matmul: NaN and infinities spread to their token alone") {
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 1);
+    for (const Storage& storage : storages()) {
+      const int64_t columns = (90 + storage.step() - 1) / storage.step() * storage.step();
+      const StoredMatrix matrix(storage, 9, columns, 1);
+      for (const float bad : {kNaN, kInfinity, -kInfinity}) {
+        for (const int64_t at : {int64_t{0}, columns - 1}) {
+          std::vector<float> x = normal_floats(3 * columns, 2);
+          const auto clean = product(*backend, matrix.view(), x, 3);
+          x[columns + at] = bad;
+          const auto expected = product(reference(), matrix.view(), x, 3);
+          const auto actual = product(*backend, matrix.view(), x, 3);
+          CHECK_MESSAGE(tolerance::class_difference(actual, expected) == "",
+                        level << " " << storage.name << " " << bad);
+          const std::span<const float> a(actual), c(clean);
+          CHECK(tolerance::same_bytes(a.first(9), c.first(9)));
+          CHECK(tolerance::same_bytes(a.last(9), c.last(9)));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gated_matmul: equals its parts, also when the two matrices are stored differently") {
+  const Storage kinds[] = {
+      {.name = "", .type = DType::kBF16},
+      {.name = "", .type = DType::kI8, .group = kPerRow, .quantize_input = true},
+      {.name = "", .type = DType::kF8E4M3, .group = kPerRow, .quantize_input = true}};
+  const int64_t rows = 37, columns = 96, tokens = 5;
+  const std::vector<float> x = normal_floats(tokens * columns, 2);
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 3);
+    for (const Storage& gate_storage : kinds) {
+      for (const Storage& up_storage : kinds) {
+        const StoredMatrix gate(gate_storage, rows, columns, 3);
+        const StoredMatrix up(up_storage, rows, columns, 4);
+        std::vector<float> out = poisoned(tokens * rows);
+        backend->run.gated_matmul({.x = x.data(),
+                                   .gate = gate.view(),
+                                   .up = up.view(),
+                                   .out = out.data(),
+                                   .tokens = tokens,
+                                   .activation = Activation::kSilu});
+        std::vector<float> gates = product(*backend, gate.view(), x, tokens);
+        const std::vector<float> ups = product(*backend, up.view(), x, tokens);
+        backend->run.gated_activation({.gate = gates.data(),
+                                       .up = ups.data(),
+                                       .out = gates.data(),
+                                       .count = tokens * rows,
+                                       .activation = Activation::kSilu});
+        CHECK(tolerance::same_bytes(out, gates));
+      }
+    }
+  }
+}
+
+TEST_CASE("qkv_matmul: equals three products, whatever each is stored as") {
+  const int64_t columns = 64, tokens = 3;
+  const StoredMatrix q({.name = "", .packed_bits = 4, .group = 32}, 80, columns, 1);
+  const StoredMatrix k({.name = "", .type = DType::kI8, .group = kPerRow, .quantize_input = true},
+                       19, columns, 2);
+  const StoredMatrix v({.name = "", .type = DType::kF16}, 1, columns, 3);
+  const std::vector<float> x = normal_floats(tokens * columns, 4);
+  const std::vector<float> bias = normal_floats(80, 5);
+  const StoredMatrix* const matrices[] = {&q, &k, &v};
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 2);
+    std::vector<float> outs[3];
+    QkvMatmulArgs args{.x = x.data(),
+                       .weight = {},
+                       .bias = {bias.data(), nullptr, bias.data()},
+                       .out = {},
+                       .tokens = tokens};
+    for (int i = 0; i < 3; ++i) {
+      outs[i] = poisoned(tokens * matrices[i]->view().rows);
+      args.weight[i] = matrices[i]->view();
+      args.out[i] = outs[i].data();
+    }
+    backend->run.qkv_matmul(args);
+    for (int i = 0; i < 3; ++i) {
+      std::vector<float> alone = poisoned(outs[i].size());
+      backend->run.matmul({.x = x.data(),
+                           .weight = args.weight[i],
+                           .out = alone.data(),
+                           .tokens = tokens,
+                           .bias = args.bias[i]});
+      CHECK(tolerance::same_bytes(outs[i], alone));
+    }
+  }
+}
+
+TEST_CASE("embed: exactly the decoded rows of every storage") {
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 2);
+    for (const Storage& storage : storages()) {
+      for (const int64_t columns : column_counts(storage)) {
+        const StoredMatrix table(storage, 5, columns, 1);
+        const int32_t ids[] = {4, 0, 2, 2};
+        std::vector<float> out = poisoned(4 * columns);
+        backend->run.embed({.ids = ids, .table = table.view(), .out = out.data(), .tokens = 4});
+        const std::vector<float> rows = table.decoded();
+        for (int t = 0; t < 4; ++t) {
+          const std::span<const float> row(rows.data() + ids[t] * columns, columns);
+          const std::span<const float> got(out.data() + t * columns, columns);
+          const std::vector<double> none(columns, 0.0);
+          CHECK_MESSAGE(tolerance::difference(got, row, none, tolerance::kExact) == "",
+                        level << " " << storage.name << " " << columns);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,66 @@
+// How far a backend may be from the reference, by name. Where a test fails, fix the kernel, not the
+// tolerance. Each factor multiplies a magnitude that the test computes in double: what the result
+// would be if nothing cancelled.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <sstream>
+#include <string>
+
+namespace hone::tolerance {
+
+inline constexpr double kUlp = 0x1p-23;  // distance of neighbouring floats, relative
+
+inline constexpr double kExact = 0;
+// Dot products in f32 with 1 to 16 partial sums of up to 1024 terms: of sum |x| |w|.
+inline constexpr double kDot = 10 * kUlp;
+// Activation functions: of |x|. The polynomials err by 2 ulp, the formulas around them by a few.
+inline constexpr double kActivation = 6 * kUlp;
+// Norms: statistics in double, then three roundings in f32: of |weight| |x| factor + |bias|.
+inline constexpr double kNorm = 4 * kUlp;
+// Rotations: of |a| + |b|.
+inline constexpr double kRope = 2 * kUlp;
+// Attention: a relative error e of the weights; scores of magnitude s add s * kDot. Of max |v|.
+inline constexpr double kAttention = 40 * kUlp;
+
+// "" if |actual - expected| <= factor * magnitude everywhere, else the first failure in words. A
+// NaN fails. magnitudes: one per element.
+inline std::string difference(std::span<const float> actual, std::span<const float> expected,
+                              std::span<const double> magnitudes, double factor) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const double allowed = factor * magnitudes[i] + kUlp / 2 * std::abs(expected[i]);
+    const double error = std::abs(static_cast<double>(actual[i]) - expected[i]);
+    if (error <= allowed) continue;
+    std::ostringstream text;
+    text << "element " << i << ": " << actual[i] << ", expected " << expected[i] << ", off by "
+         << error << ", allowed " << allowed;
+    return text.str();
+  }
+  return "";
+}
+
+// For inputs with NaN or infinities: results must be NaN, +inf, -inf or finite in the same places.
+inline std::string class_difference(std::span<const float> actual,
+                                    std::span<const float> expected) {
+  const auto same = [](float a, float b) {
+    if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b);
+    if (std::isinf(a) || std::isinf(b)) return a == b;
+    return true;
+  };
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (same(actual[i], expected[i])) continue;
+    std::ostringstream text;
+    text << "element " << i << ": " << actual[i] << ", expected " << expected[i];
+    return text.str();
+  }
+  return "";
+}
+
+inline bool same_bytes(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+}  // namespace hone::tolerance
