@@ -9,7 +9,8 @@ One line of a plot is one step of the story; its notation:
   {hero} {he} {him} {his} {kind}, the same with f for the friend ({friend} {fhe} ...), {parent} {phe} {phim} {phis}: the cast
   {when}      "One day" in the first chapter, "The next day" and the like in later ones
 A model of 2-3 million weights learns this language in minutes on one core, and what it then writes is easy to judge: the hero
-keeps name and pronoun, the lost thing is the thing that is found, and the story ends.
+keeps name and pronoun, the lost thing is the thing that is found, and the story ends. The file is long because half of it is
+the grammar's own text.
 
   make_trained_model.py --sample 3            print three stories
   make_trained_model.py --steps 2400          train, then write testdata/storyteller
