@@ -27,7 +27,7 @@ PROMPT_LENGTHS = (1, 12, 100)
 # Largest difference of a logit, divided by the standard deviation of the logits. Weight-only schemes differ by the order of
 # additions. With quantized activations a rounding tie may fall the other way, which moves a product by one step of 1/127
 # (int8) or of 1/16 (fp8, three bits of mantissa).
-TOLERANCE = {"w4a16": 0.005, "w8a16": 0.005, "w8a8": 0.05, "fp8": 0.10}
+TOLERANCE = {"w4a16": 0.005, "w4a16-asym": 0.005, "w8a16": 0.005, "w8a8": 0.05, "fp8": 0.10}
 GGUF_SCHEMES = {"q8_0": "Q8_0", "q4_0": "Q4_0", "q4_1": "Q4_1", "f16": "F16", "bf16": "BF16", "f32": "F32"}
 
 
