@@ -1,5 +1,5 @@
 // open_model: one door for every container.
-#include "libcommon/base/error.h"
+#include "libcommon/model/gguf_source.h"
 #include "libcommon/model/model_io.h"
 #include "libcommon/model/ordered_reader.h"
 #include "libcommon/model/random_model.h"
@@ -12,7 +12,7 @@ std::unique_ptr<CheckpointReader> open_container(const std::string& where) {
     case Container::kDirectory:
       return open_directory(where);
     case Container::kGguf:
-      throw Error(where + ": GGUF is not implemented");
+      return open_gguf_model(open_gguf(where));
     case Container::kSafetensors:
       break;
   }
