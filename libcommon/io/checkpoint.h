@@ -47,7 +47,8 @@ class CheckpointReader {
   // The next bytes of the current tensor; exactly out.size() or an Error (truncated: exit 3).
   virtual void read(std::span<std::byte> out) = 0;
 
-  // Random access, where the source is a regular file or is computed; independent of the cursor.
+  // Random access, where the source is a regular file or is computed; independent of the cursor,
+  // and from several threads at once.
   virtual bool random_access() const = 0;
   virtual void read_at(int64_t tensor, int64_t offset, std::span<std::byte> out) = 0;
   // The tensor's bytes in a mapped file, valid while the reader lives; null where not mapped.
@@ -80,7 +81,7 @@ class CheckpointWriter {
 // ---- Containers of this folder.
 
 // A .safetensors file or stream. where: a path, or "-" for stdin. Regular files are mapped, pipes
-// are read once (from `first_bytes` on, when the caller has already peeked).
+// are read once, from what detect_container() has looked at on.
 std::unique_ptr<CheckpointReader> open_safetensors(const std::string& where);
 
 // A Hugging Face directory: model.safetensors, or shards with model.safetensors.index.json, plus
@@ -95,8 +96,8 @@ struct SinkOptions {
 // hone-stream 1 to stdout ("-"), to a .safetensors bundle, or /dev/null.
 std::unique_ptr<CheckpointWriter> create_stream(const std::string& where, const SinkOptions&);
 
-// Hugging Face directory, written as DIR.tmp-PID beside it and renamed when whole. An existing
-// directory is replaced file by file only where it is a model directory of ours to replace.
+// Hugging Face directory, which appears whole. An existing one is replaced, in one step, where it
+// is empty or holds a model and nothing else; otherwise Error (exit 4): no file of a user is lost.
 std::unique_ptr<CheckpointWriter> create_directory(const std::string& path, const SinkOptions&);
 
 // What a path or pipe holds, by content: looked at without consuming (a pipe is peeked).

@@ -1,7 +1,5 @@
 // A Hugging Face model directory: model.safetensors, or the shards that
 // model.safetensors.index.json names, and the small files beside them.
-#include <sys/stat.h>
-
 #include <filesystem>
 #include <map>
 #include <set>
@@ -19,6 +17,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
+bool exists(const std::string& path) {
+  std::error_code failed;
+  return fs::exists(path, failed);
+}
+
 using WeightMap = std::unordered_map<std::string, std::string>;  // tensor -> shard's file name
 
 std::string read_whole(const std::string& path) {
@@ -27,22 +30,21 @@ std::string read_whole(const std::string& path) {
 }
 
 void load_side_files(const std::string& directory, CheckpointHeader& header) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
-    const std::string name = entry.path().filename();
+  for (const std::string& name : list_directory(directory)) {
+    const std::string path = directory + "/" + name;
     std::error_code failed;
-    if (!is_side_file(name) || !entry.is_regular_file(failed)) continue;
-    if (entry.file_size(failed) > stream::kLargestFile) {
-      log_warning(entry.path().string() + ": left out, larger than 64 MiB");
+    if (!is_side_file(name) || !fs::is_regular_file(path, failed)) continue;
+    if (fs::file_size(path, failed) > stream::kLargestFile) {
+      log_warning(path + ": left out, larger than 64 MiB");
       continue;
     }
-    header.files[name] = read_whole(entry.path());
+    header.files[name] = read_whole(path);
   }
 }
 
 [[noreturn]] void refuse_without_weights(const std::string& directory) {
   std::string why = "holds no model.safetensors and no model.safetensors.index.json";
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
-    const std::string name = entry.path().filename();
+  for (const std::string& name : list_directory(directory)) {
     if (name.starts_with("pytorch_model")) {
       why = "holds its weights as " + quote_name(name) +
             " only, a pickle, which may run code when loaded; convert it to safetensors";
@@ -120,7 +122,7 @@ void open_shards(SafetensorsReader& reader, const std::string& directory) {
   size_t found = 0;
   for (const std::string& shard : shards) {
     const std::string path = directory + "/" + shard;
-    if (!fs::exists(path)) {
+    if (!exists(path)) {
       throw Error(path + ": is missing, the index names it; incomplete download?");
     }
     const SafetensorsHeader header = reader.add_shard(open_source(path));
@@ -140,9 +142,9 @@ void drop_stored_aliases(CheckpointHeader& header) {
 std::unique_ptr<CheckpointReader> open_directory(const std::string& path) {
   auto reader = std::make_unique<SafetensorsReader>(path);
   const std::string single = path + "/" + kWeightsFile;
-  if (fs::exists(single)) {
+  if (exists(single)) {
     merge_metadata(reader->add_shard(open_source(single)), reader->mutable_header(), single);
-  } else if (fs::exists(path + "/" + kIndexFile)) {
+  } else if (exists(path + "/" + kIndexFile)) {
     open_shards(*reader, path);
   } else {
     refuse_without_weights(path);

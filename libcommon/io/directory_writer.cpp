@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -40,8 +41,8 @@ struct Shard {
 // file system.
 std::string resolve(const std::string& path) {
   std::error_code failed;
-  fs::path real = fs::weakly_canonical(fs::absolute(path), failed);
-  if (failed) real = fs::absolute(path);
+  fs::path real = fs::weakly_canonical(path, failed);
+  if (failed) throw resource_error(path + ": " + failed.message());
   if (!real.has_filename()) real = real.parent_path();
   return real.string();
 }
@@ -53,16 +54,17 @@ void check_replaceable(const std::string& path) {
   if (!S_ISDIR(status.st_mode)) {
     throw resource_error(path + ": exists and is not a directory");
   }
-  if (fs::is_empty(path)) return;
-  if (!fs::exists(path + "/" + kConfigFile)) {
+  const std::vector<std::string> names = list_directory(path);
+  if (names.empty()) return;
+  if (!std::binary_search(names.begin(), names.end(), kConfigFile)) {
     throw resource_error(path +
                          ": exists and is not a model directory (no config.json); "
                          "it is not replaced");
   }
-  for (const fs::directory_entry& entry : fs::directory_iterator(path)) {
-    const std::string name = entry.path().filename();
+  for (const std::string& name : names) {
+    std::error_code failed;
     const bool ours = is_side_file(name) || name == kIndexFile || name.ends_with(".safetensors");
-    if (ours && !fs::is_directory(entry.symlink_status())) continue;
+    if (ours && !fs::is_directory(fs::symlink_status(path + "/" + name, failed))) continue;
     throw resource_error(path + ": holds " + quote_name(name) +
                          ", which is not part of a model and would be lost; "
                          "move it or choose another directory");

@@ -1,5 +1,6 @@
 #include "libcommon/io/hone_stream.h"
 
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -25,9 +26,13 @@ std::vector<std::string> split_lines(const std::string& text) {
   return lines;
 }
 
-std::string join_lines(const std::vector<std::string>& lines) {
+// An argument may hold a line break; a tool's line stays one line.
+std::string join_lines(std::vector<std::string> lines) {
   std::string text;
-  for (const std::string& line : lines) text += (text.empty() ? "" : "\n") + line;
+  for (std::string& line : lines) {
+    std::replace(line.begin(), line.end(), '\n', ' ');
+    text += (text.empty() ? "" : "\n") + line;
+  }
   return text;
 }
 
@@ -176,7 +181,8 @@ void read_metadata(const SafetensorsHeader& header, CheckpointHeader& out,
       const std::string path = key.substr(kFilePrefix.size());
       check_file_path(path, subject);
       out.files[path] = value;
-    } else if (!key.starts_with(kReserved) && stored.contains(value) && !stored.contains(key)) {
+    } else if (!key.starts_with(kReserved) && key != kFormatKey && stored.contains(value) &&
+               !stored.contains(key)) {
       out.aliases[key] = value;
     }
   }
@@ -201,7 +207,7 @@ void check_file_path(const std::string& path, const std::string& subject) {
 }
 
 void add_common_metadata(const CheckpointHeader& header, SafetensorsHeader& out) {
-  out.metadata.emplace_back("format", "pt");  // transformers refuses metadata without it
+  out.metadata.emplace_back(kFormatKey, "pt");  // transformers refuses metadata without it
   if (!header.history.empty()) out.metadata.emplace_back(kHistoryKey, join_lines(header.history));
   std::unordered_set<std::string_view> stored;
   for (const TensorInfo& tensor : header.tensors) stored.insert(tensor.name);

@@ -21,6 +21,7 @@
 namespace hone::stream {
 
 inline constexpr std::string_view kReserved = "hone.";  // no weight's name begins so
+inline constexpr std::string_view kFormatKey = "format";
 inline constexpr std::string_view kVersionKey = "hone.stream";
 inline constexpr std::string_view kVersion = "1";
 inline constexpr std::string_view kHistoryKey = "hone.producer";

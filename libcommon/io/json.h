@@ -7,7 +7,9 @@
 
 namespace hone {
 
-using Json = nlohmann::ordered_json;  // keeps key order: config.json is rewritten as it was read
+// Keeps key order: config.json is rewritten as it was read. A member is found by linear search:
+// walk over large objects (a vocabulary) once instead of asking for each key.
+using Json = nlohmann::ordered_json;
 
 struct JsonLimits {
   size_t bytes = 100'000'000;

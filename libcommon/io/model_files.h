@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace hone {
 
@@ -26,5 +27,8 @@ inline std::string shard_name(size_t shard, size_t shards) {
   std::snprintf(name, sizeof name, "model-%05zu-of-%05zu.safetensors", shard + 1, shards);
   return name;
 }
+
+// Names of a directory's entries, sorted. Error (exit 4) where it cannot be read.
+std::vector<std::string> list_directory(const std::string& path);
 
 }  // namespace hone

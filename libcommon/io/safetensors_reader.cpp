@@ -101,10 +101,4 @@ std::unique_ptr<CheckpointReader> open_safetensors(const std::string& where) {
   return reader;
 }
 
-int64_t CheckpointHeader::total_bytes() const {
-  int64_t total = 0;
-  for (const TensorInfo& tensor : tensors) total += tensor.bytes();
-  return total;
-}
-
 }  // namespace hone

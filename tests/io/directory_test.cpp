@@ -218,6 +218,8 @@ TEST_CASE("directories that are refused") {
   const TemporaryDirectory directory;
   const std::string in = directory.path("in");
   fs::create_directory(in);
+  check_error([&] { open_directory(in + "/none"); }, ExitCode::kResource,
+              "in/none: cannot open: No such file or directory");
   refuse_directory(in, "in: holds no model.safetensors and no model.safetensors.index.json");
   write_file(in + "/model.gguf", "");
   refuse_directory(in, "give 'model.gguf' itself?");

@@ -211,6 +211,7 @@ TEST_CASE("tied weights: a name in the metadata that stands for a stored tensor"
   write_file(path, safetensors_bytes(R"({"__metadata__":{"format":"pt","embed":"head","x":"head",)"
                                      R"("gone":"none","hone.producer":"one\ntwo 2"},)"
                                      R"("head":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                                     R"("pt":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},)"
                                      R"("x":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})",
                                      "ab"));
   const auto reader = open_safetensors(path);

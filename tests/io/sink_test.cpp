@@ -1,6 +1,7 @@
 // Writing: whole or not at all, full disks, readers that leave, terminals.
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -141,6 +142,28 @@ TEST_CASE("a full disk is a resource error") {
   check_error([] { write_zeros(*create_stream("/dev/full", {}), 1'000'000); }, ExitCode::kResource,
               "No space left on device");
   CHECK_NOTHROW(write_zeros(*create_stream("/dev/null", {}), 1'000'000));
+}
+
+TEST_CASE("a write that stops half-way is a resource error, and nothing stays") {
+  signal(SIGXFSZ, SIG_IGN);
+  rlimit saved;
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &saved) == 0);
+  const TemporaryDirectory directory;
+  rlimit limit = saved;
+  limit.rlim_cur = 300'000;  // the first buffer fits, the second is written in part
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  check_error(
+      [&] {
+        ByteSink sink(directory.path("x"), {});
+        sink.write(std::string(200'000, 'x'));
+        sink.write(std::string(200'000, 'y'));
+        sink.finish();
+      },
+      ExitCode::kResource, "x: cannot write: File too large");
+  check_error([&] { write_zeros(*create_stream(directory.path("y"), {}), 400'000); },
+              ExitCode::kResource, "y: cannot reserve");
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &saved) == 0);
+  CHECK(directory.entries().empty());
 }
 
 TEST_CASE("a size that no disk has is refused before any data is made") {

@@ -102,6 +102,15 @@ TEST_CASE("a small stream, byte for byte") {
   CHECK(small_stream() == safetensors_bytes(json, data + trailer));
 }
 
+TEST_CASE("a history line stays one line") {
+  const TemporaryDirectory directory;
+  CheckpointHeader header;
+  header.history = {"hone-x --set 'a\nb'", "hone-y"};
+  write_model(*create_stream(directory.path("s"), {}), header, {});
+  CHECK(open_safetensors(directory.path("s"))->header().history ==
+        std::vector<std::string>{"hone-x --set 'a b'", "hone-y"});
+}
+
 TEST_CASE("equal inputs give equal bytes") { CHECK(small_stream() == small_stream()); }
 
 TEST_CASE("everything survives a file, a redirection and a pipe") {

@@ -1,11 +1,12 @@
-// What a path or pipe holds, by its first bytes; and for what is no model, a guess at what it is.
+// What a path or pipe holds, by its first bytes; for what is no model, a guess at what it is.
+#include "libcommon/io/checkpoint.h"
+
 #include <sys/stat.h>
 
 #include <cstring>
 
 #include "libcommon/base/error.h"
 #include "libcommon/io/byte_source.h"
-#include "libcommon/io/checkpoint.h"
 #include "libcommon/io/safetensors_header.h"
 
 namespace hone {
@@ -53,6 +54,12 @@ bool is_safetensors(const std::string& bytes) {
 }
 
 }  // namespace
+
+int64_t CheckpointHeader::total_bytes() const {
+  int64_t total = 0;
+  for (const TensorInfo& tensor : tensors) total += tensor.bytes();
+  return total;
+}
 
 Container detect_container(const std::string& where) {
   struct stat status;
