@@ -37,7 +37,8 @@ std::vector<int64_t> numbers(const std::string& list, const std::string& option,
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::stringstream text;
-  if (!(file && text << file.rdbuf())) throw_errno(path, "cannot be read");
+  const bool empty = file && file.peek() == EOF && !file.bad();  // << would call that a failure
+  if (!empty && !(file && text << file.rdbuf())) throw_errno(path, "cannot be read");
   return text.str();
 }
 
@@ -105,10 +106,7 @@ std::vector<Json> measure_speed(std::vector<BenchmarkSubject>& subjects,
 }
 
 std::vector<Json> measure_quality(std::vector<BenchmarkSubject>& subjects) {
-  if (options.text.empty()) {
-    if (!options.against.empty()) throw usage_error("--against needs a --text to compare on");
-    return {};
-  }
+  if (options.text.empty()) return {};
   const std::string text = read_file(options.text);
   const QualityOptions quality = {.split = options.split,
                                   .context = options.context,
@@ -165,12 +163,17 @@ std::vector<SpeedTest> wanted_tests(const std::vector<int64_t>& batches) {
 
 ExitCode run() {
   set_verbose(options.common.verbose);
+  if (options.text.empty() && !options.against.empty()) {
+    throw usage_error("--against needs a --text to compare on");
+  }
   const std::vector<int> threads = thread_counts();
   const std::vector<int64_t> batches = numbers(options.batch, "--batch", 1);
   const std::vector<SpeedTest> tests = wanted_tests(batches);
   Json baseline;
   if (!options.baseline.empty()) {
+    parse_share(options.max_slowdown, "--max-slowdown");
     baseline = parse_json(read_file(options.baseline), options.baseline);
+    compare_to_baseline({}, baseline, 0, options.baseline);  // refused before the work, not after
   }
   std::vector<BenchmarkSubject> subjects;
   if (!options.machine) {
@@ -184,12 +187,14 @@ ExitCode run() {
   for (BenchmarkSubject& subject : subjects) {
     results["models"].push_back(model_row(subject, first_token(subject)));
   }
+  const int64_t peak_of_loading = peak_resident_bytes();
   const Peaks peaks = tests.empty() && !options.machine ? Peaks() : probe(threads);
+  forget_peak_resident();  // the probe's buffers are no need of the model
   for (const auto& [count, peak] : peaks) results["peaks"].push_back(peaks_row(count, peak));
   const std::vector<Json> rows = measure_speed(subjects, tests, peaks);
   results["results"] = rows;
   results["quality"] = measure_quality(subjects);
-  results["peak_memory_bytes"] = peak_resident_bytes();
+  results["peak_memory_bytes"] = std::max(peak_of_loading, peak_resident_bytes());
   print_results(results);
   return baseline.is_null() ? ExitCode::kOk : judge(rows, baseline);
 }

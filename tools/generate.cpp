@@ -33,7 +33,8 @@ std::string read_file(const std::string& path) {
   if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
   std::ifstream file(path, std::ios::binary);
   std::stringstream text;
-  if (!(file && text << file.rdbuf())) throw_errno(path, "cannot be read");
+  const bool empty = file && file.peek() == EOF && !file.bad();  // << would call that a failure
+  if (!empty && !(file && text << file.rdbuf())) throw_errno(path, "cannot be read");
   return text.str();
 }
 
@@ -47,12 +48,11 @@ int64_t memory_limit() {
 // While loading, Ctrl-C ends the program as ever; from then on it ends the answer first.
 Engine start(int64_t sequences) {
   if (options.model == "-") require_piped_stdin();
-  Engine engine =
-      open_engine(options.model, {.device = options.common.device,
-                                  .threads = static_cast<int>(options.common.threads),
-                                  .context = options.context,
-                                  .sequences = sequences,
-                                  .max_memory = memory_limit()});
+  Engine engine = open_engine(options.model, {.device = options.common.device,
+                                              .threads = static_cast<int>(options.common.threads),
+                                              .context = options.context,
+                                              .sequences = sequences,
+                                              .max_memory = memory_limit()});
   struct sigaction action {};
   action.sa_handler = on_interrupt;
   sigaction(SIGINT, &action, nullptr);
@@ -135,11 +135,20 @@ void converse(Engine& engine) {
   std::fputs("\n", stderr);
 }
 
+// Counts the places a prompt is given in; more than one, or the model's own, is a mistake.
+int prompts_given() {
+  const int given = !options.prompt.empty() + !options.file.empty() + !options.token_ids.empty() +
+                    !options.prompt_argument.empty() + !options.prompts.empty();
+  if (given > 1) throw usage_error("give one of -p, -f, --token-ids, --prompts and PROMPT");
+  if (options.model == "-" && (options.file == "-" || options.prompts == "-")) {
+    throw usage_error("model and prompt cannot both be standard input");
+  }
+  return given;
+}
+
 // The prompt, wherever it comes from; nullopt: none was given.
 std::optional<Prompt> single_prompt() {
-  const int given = !options.prompt.empty() + !options.file.empty() + !options.token_ids.empty() +
-                    !options.prompt_argument.empty();
-  if (given > 1) throw usage_error("give one of -p, -f, --token-ids and PROMPT");
+  const int given = prompts_given();
   Prompt prompt;
   if (!options.token_ids.empty()) {
     prompt.token_ids = parse_token_ids(options.token_ids, "--token-ids");
@@ -154,7 +163,7 @@ std::optional<Prompt> single_prompt() {
 
 ExitCode run() {
   set_verbose(options.common.verbose);
-  if (!options.prompts.empty()) {
+  if (prompts_given() > 0 && !options.prompts.empty()) {
     const auto prompts = parse_prompts(read_file(options.prompts), options.prompts);
     Engine engine = start(options.batch);
     answer_many(engine, prompts);

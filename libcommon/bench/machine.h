@@ -13,5 +13,6 @@ namespace hone {
 Json machine_description();
 
 int64_t peak_resident_bytes();  // of this process so far (VmHWM)
+void forget_peak_resident();    // the peak is that of now on, where the kernel allows it
 
 }  // namespace hone

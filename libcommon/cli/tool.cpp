@@ -71,6 +71,15 @@ std::string history_of(const ToolDecl& tool, const CLI::App& app) {
   return line;
 }
 
+void check_integers(const ToolDecl& tool) {
+  for (const OptionDecl& option : tool.options) {
+    int64_t* const* value = std::get_if<int64_t*>(&option.target);
+    if (value == nullptr || **value >= option.least) continue;
+    throw usage_error(split_flags(option).back() + " " + std::to_string(**value) +
+                      ": must be at least " + std::to_string(option.least));
+  }
+}
+
 // Answers --help, --version and the hidden switches; false: go on.
 bool answer_standard(const ToolDecl& tool, int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
@@ -98,6 +107,7 @@ void parse(const ToolDecl& tool, int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     throw usage_error(std::string(error.what()) + " (see " + tool.name + " --help)");
   }
+  check_integers(tool);
   recorded_history = history_of(tool, app);
 }
 

@@ -23,6 +23,7 @@ struct OptionDecl {
   bool required = false;
   std::string group = "Options";
   bool in_history = true;  // false: cannot change the result's bytes (--threads, -o, --report, -v)
+  int64_t least = 0;       // smallest value of an integer: they are counts, sizes and seeds
 };
 
 struct Example {

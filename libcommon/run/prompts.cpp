@@ -27,6 +27,7 @@ std::vector<int32_t> id_list(const Json& value, const std::string& subject) {
     if (wide > std::numeric_limits<int32_t>::max()) refuse(subject, "token_ids", "token ids");
     ids.push_back(static_cast<int32_t>(wide));
   }
+  if (ids.empty()) refuse(subject, "token_ids", "at least one id");
   return ids;
 }
 
@@ -106,7 +107,7 @@ std::vector<int32_t> parse_token_ids(const std::string& text, const std::string&
     int32_t id = 0;
     const auto [next, fault] = std::from_chars(at, end, id);
     if (fault != std::errc() || id < 0 || (next < end && *next != ',' && *next != ' ')) {
-      throw usage_error(option + " '" + text + "': not a list of token ids, as in 1,2,3");
+      throw usage_error(option + " '" + text + "': not a list of numbers, as in 1,2,3");
     }
     ids.push_back(id);
     at = next;
