@@ -52,12 +52,12 @@ int32_t merge_token(const Vocabulary& vocabulary, const std::string& token, size
 // hone_merge_ranks[i], or the place itself where the key is absent.
 uint32_t rank_of(const Json* ranks, size_t index, const std::string& subject) {
   if (ranks == nullptr) return static_cast<uint32_t>(index);
-  const Json& rank = (*ranks)[index];
-  if (!rank.is_number_unsigned() || rank.get<uint64_t>() > UINT32_MAX - 1) {
+  const auto rank = small_count((*ranks)[index]);
+  if (!rank) {
     throw Error(subject + ": hone_merge_ranks: entry " + std::to_string(index) +
                 " is not a small count");
   }
-  return rank.get<uint32_t>();
+  return static_cast<uint32_t>(*rank);
 }
 
 }  // namespace
@@ -94,10 +94,11 @@ void Bpe::read_vocabulary(const Json& json, const std::string& subject) {
   const Json& vocabulary = array_or_object(model, "vocab", true);
   vocabulary_.reserve(vocabulary.size());
   for (const auto& [token, id] : vocabulary.items()) {
-    const bool fits = id.is_number_unsigned() && id.get<uint64_t>() <= INT32_MAX;
-    if (!fits)
+    const auto count = small_count(id);
+    if (!count) {
       throw model.bad("token " + quote_name(token) + " has an id that is not a small count");
-    vocabulary_.add(token, id.get<int64_t>(), subject);
+    }
+    vocabulary_.add(token, *count, subject);
   }
 }
 

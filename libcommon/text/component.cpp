@@ -6,6 +6,14 @@
 
 namespace hone {
 
+std::optional<int32_t> small_count(const Json& value) {
+  constexpr auto kLimit = static_cast<uint64_t>(std::numeric_limits<int32_t>::max());
+  if (!value.is_number_integer()) return std::nullopt;  // true of unsigned ones too
+  if (!value.is_number_unsigned() && value.get<int64_t>() < 0) return std::nullopt;
+  const auto count = value.get<uint64_t>();
+  return count <= kLimit ? std::optional(static_cast<int32_t>(count)) : std::nullopt;
+}
+
 Component::Component(const Json& json, std::string kind, std::string subject)
     : json_(json), kind_(std::move(kind)), subject_(std::move(subject)) {
   if (!json.is_object()) throw Error(subject_ + ": " + kind_ + " is not an object");
@@ -42,11 +50,9 @@ std::string Component::text(const char* key, const std::string& fallback) const 
 
 int64_t Component::count(const char* key) const {
   const Json* value = find(key);
-  constexpr auto kLimit = static_cast<uint64_t>(std::numeric_limits<int32_t>::max());
-  if (value == nullptr || !value->is_number_unsigned() || value->get<uint64_t>() > kLimit) {
-    throw bad(std::string("'") + key + "' is missing or not a small count");
-  }
-  return value->get<int64_t>();
+  const auto count = value == nullptr ? std::nullopt : small_count(*value);
+  if (!count) throw bad(std::string("'") + key + "' is missing or not a small count");
+  return *count;
 }
 
 Pattern Component::pattern(const char* key) const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@
 #include "libcommon/text/regex.h"
 
 namespace hone {
+
+// A number that can be an id or a count: 0 ... 2^31 - 1; nullopt for anything else.
+std::optional<int32_t> small_count(const Json& value);
 
 class Component {
  public:

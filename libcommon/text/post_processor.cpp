@@ -7,10 +7,9 @@ namespace hone {
 namespace {
 
 int32_t token_id(const Component& component, const Json& id) {
-  if (!id.is_number_unsigned() || id.get<uint64_t>() > INT32_MAX) {
-    throw component.bad("an id is not a small count");
-  }
-  return id.get<int32_t>();
+  const auto value = small_count(id);
+  if (!value) throw component.bad("an id is not a small count");
+  return *value;
 }
 
 // special_tokens: {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}

@@ -71,7 +71,7 @@ Json added_tokens_of(const SideFiles& files, const Json& vocabulary, const std::
   }
   const std::string end = "<|endoftext|>";  // GPT-2's and Qwen's, all roles in one
   const auto found = vocabulary.is_object() ? vocabulary.find(end) : vocabulary.end();
-  if (found != vocabulary.end() && found->is_number_unsigned()) {
+  if (found != vocabulary.end() && found->is_number_integer()) {
     added.push_back(added_token(found->get<int64_t>(), end, true));
   }
   return added;
