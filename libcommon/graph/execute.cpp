@@ -206,6 +206,32 @@ void NodeRunner::run() const {
   }
 }
 
+bool has_kernel(const Backend& backend, OpKind op) {
+  const OpTable& run = backend.run;
+  switch (op) {
+    case OpKind::kNorm:
+      return run.rms_norm.function && run.layer_norm.function;
+#define X(Name, name)   \
+  case OpKind::k##Name: \
+    return run.name.function != nullptr;
+      X(Embed, embed)
+      X(Matmul, matmul)
+      X(GatedMatmul, gated_matmul)
+      X(QkvMatmul, qkv_matmul)
+      X(AddBias, add_bias)
+      X(Add, add)
+      X(Mul, mul)
+      X(Rope, rope)
+      X(KvStore, kv_store)
+      X(Attention, attention)
+      X(Unary, unary)
+      X(GatedActivation, gated_activation)
+      X(GatherRows, gather_rows)
+#undef X
+  }
+  return false;
+}
+
 Executor::Executor(Backend& backend, const Graph& graph, const WeightTable& weights)
     : backend_(backend), graph_(graph), weights_(weights), buffers_(graph.values.size(), nullptr) {
   // A backend with memory of its own will need the weights copied there: for the one that has it.

@@ -39,6 +39,9 @@ struct StepInputs {
   int64_t capacity = 0;                  // positions in the cache
 };
 
+// True where the backend has a kernel for every form of the op.
+bool has_kernel(const Backend& backend, OpKind op);
+
 // A graph bound to a backend, weights and memory. The backend must share host memory; what it
 // refers to must outlive it.
 class Executor {

@@ -28,6 +28,8 @@ constexpr Tolerance kTolerances[] = {
     {"pointwise", 1e-6, "one rounding more or less per element (2^-24 of it), product kept"},
     {"product", 2e-6, "the product may be summed in another order"},
     {"norm", 2e-6, "the sum may stay in a wider type on its way into the norm"},
+    {"logits", 1e-4, "what chains add up to through all layers"},
+    {"logits-rounded-inputs", 0.2, "W8A8: a last bit more or less can turn an int8 of any layer"},
 };
 
 // Words of a pattern: names, and the signs = ( ) , ; +

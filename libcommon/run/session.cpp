@@ -36,10 +36,13 @@ int64_t checked_context(const LoadedModel& model, const SessionOptions& options)
   return options.context;
 }
 
-Graph session_graph(const LoadedModel& model, const WeightTable& weights, bool fuse) {
+Graph session_graph(const LoadedModel& model, const WeightTable& weights, const Backend& backend,
+                    bool fuse) {
   Graph graph = build_graph(model.spec);
   check_weights(graph, weights, model.subject);
-  return fuse ? rewrite(std::move(graph), weights).graph : graph;
+  if (!fuse) return graph;
+  const auto available = [&](OpKind op) { return has_kernel(backend, op); };
+  return rewrite(std::move(graph), weights, {.has_kernel = available}).graph;
 }
 
 int64_t grown_limit(int64_t old, int64_t needed, int64_t most) {
@@ -57,7 +60,7 @@ struct Session::State {
         backend(open_or_throw(options)),
         context(checked_context(*model, options)),
         weights(weight_table(*model)),
-        graph(session_graph(*model, weights, options.fuse)),
+        graph(session_graph(*model, weights, *backend, options.fuse)),
         executor(*backend, graph, weights),
         cache(*backend, model->spec, options.sequences, context),
         rope(model->spec),

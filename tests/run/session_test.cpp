@@ -52,6 +52,7 @@ std::vector<int32_t> continue_greedily(Session& session, std::span<const float> 
 void check_against_official(const std::string& name, const std::string& device, bool fuse,
                             double tolerance) {
   const std::shared_ptr<const LoadedModel> model = load(testdata(name));
+  double worst = 0;
   for (const Expected& expected : expected_of(name)) {
     CAPTURE(expected.ids.size());
     const auto session = Session::create(
@@ -59,10 +60,15 @@ void check_against_official(const std::string& name, const std::string& device, 
     const std::span<const float> logits = session->step(steps(expected.ids));
     const auto vocab = static_cast<size_t>(session->vocab());
     REQUIRE(logits.size() == expected.ids.size() * vocab);
-    CHECK(relative_error(logits.first(vocab), expected.first) <= tolerance);
-    CHECK(relative_error(logits.last(vocab), expected.last) <= tolerance);
+    worst = std::max({worst, relative_error(logits.first(vocab), expected.first),
+                      relative_error(logits.last(vocab), expected.last)});
+    CHECK(worst <= tolerance);
     CHECK(continue_greedily(*session, logits.last(vocab), expected.ids.size(),
                             expected.greedy.size()) == expected.greedy);
+  }
+  // For docs/measurements.md.
+  if (std::getenv("HONE_PRINT_ERRORS")) {
+    MESSAGE(name << " " << device << std::string(fuse ? " fused " : " unfused ") << worst);
   }
 }
 
@@ -97,8 +103,7 @@ TEST_CASE("a prompt in chunks of the session has the bytes of the whole") {
     const std::vector<float> logits = copy(whole->step(steps(ids)));
     for (const int64_t chunk : {1, 7, 39}) {
       CAPTURE(chunk);
-      const auto cut =
-          open(name, {.device = "cpu", .context = context, .max_batch_tokens = chunk});
+      const auto cut = open(name, {.device = "cpu", .context = context, .max_batch_tokens = chunk});
       CHECK(copy(cut->step(steps(ids))) == logits);
     }
   }
