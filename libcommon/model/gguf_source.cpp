@@ -214,12 +214,13 @@ class Opener {
     if (divisors || repeated) reader_ = spool(std::move(reader_));
   }
 
+  // A head that repeats the embedding byte for byte is no head of its own. On a pipe it is taken to
+  // be one, but for architectures whose files always repeat it (spooled above).
   bool is_tied() {
     const int64_t head = index_of(reader_->header(), kGgufHead);
     if (head < 0) return true;
     const int64_t embedding = index_of(reader_->header(), kGgufEmbedding);
-    return architecture_->gguf_writes_head && embedding >= 0 &&
-           same_bytes(*reader_, head, embedding);
+    return embedding >= 0 && reader_->random_access() && same_bytes(*reader_, head, embedding);
   }
 
   void add_rope_divisors(Json& config) {

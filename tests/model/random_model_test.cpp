@@ -26,7 +26,7 @@ TEST_CASE("all shapes are models, their sizes those of the originals") {
       {"llama-3.2-1b", 1235.8e6}, {"llama-3.1-8b", 8030.3e6}};
   CHECK(random_shapes().size() == std::size(expected));
   for (const auto& [name, parameters] : expected) {
-    CAPTURE(name);
+    CAPTURE(std::string(name));
     const auto reader = open_model(std::string("random:") + name);
     double elements = 0;
     for (const TensorInfo& tensor : reader->header().tensors) {

@@ -42,7 +42,7 @@ std::string refusal(const Json& config) {
 
 TEST_CASE("every tiny model is described and complete") {
   for (const char* name : kTiny) {
-    CAPTURE(name);
+    CAPTURE(std::string(name));
     const ModelSpec spec = spec_of(name);
     CHECK_FALSE(spec.layers.empty());
     CHECK(spec.tensors.front().role == Role::kEmbedding);
