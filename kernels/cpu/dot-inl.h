@@ -109,7 +109,11 @@ Kernels kernels_of_packed(int bits) {
   if (bits == 2) return kernels_of<GroupedReader<PackedCodes<2>>>();
   if (bits == 4) return kernels_of<GroupedReader<PackedCodes<4>>>();
   if (bits == 8) return kernels_of<GroupedReader<PackedCodes<8>>>();
-  return kernels_of<GroupedReader<UnpackedCodes>>();
+  if (bits == 3) return kernels_of<GroupedReader<UnpackedCodes<3>>>();
+  if (bits == 5) return kernels_of<GroupedReader<UnpackedCodes<5>>>();
+  if (bits == 6) return kernels_of<GroupedReader<UnpackedCodes<6>>>();
+  CHECK(bits == 7);
+  return kernels_of<GroupedReader<UnpackedCodes<7>>>();
 }
 
 Kernels kernels_without_scales(DType type) {

@@ -282,3 +282,32 @@ TEST_CASE("embed: exactly the decoded rows of every storage") {
     }
   }
 }
+
+TEST_CASE("embed: all codes of the narrow floats") {
+  for (const DType type : {DType::kF16, DType::kBF16, DType::kF8E4M3}) {
+    const int64_t size = info(type).block_bytes;
+    const int64_t codes = int64_t{1} << (8 * size);
+    std::vector<std::byte> payload(codes * size);
+    for (int64_t i = 0; i < codes; ++i) std::memcpy(payload.data() + i * size, &i, size);
+    WeightView table;
+    table.payload = payload.data();
+    table.type = type;
+    table.rows = 1;
+    table.columns = codes;
+    table.row_stride = codes * size;
+    std::vector<float> expected(codes);
+    decode_row(type, payload.data(), codes, expected.data());
+    for (const std::string& level : levels()) {
+      const auto backend = open_level(level, 1);
+      std::vector<float> out = poisoned(codes);
+      const int32_t id = 0;
+      backend->run.embed({.ids = &id, .table = table, .out = out.data(), .tokens = 1});
+      int64_t wrong = 0;
+      for (int64_t i = 0; i < codes; ++i) {
+        const bool both_nan = std::isnan(out[i]) && std::isnan(expected[i]);
+        wrong += !both_nan && std::memcmp(&out[i], &expected[i], sizeof(float)) != 0;
+      }
+      CHECK_MESSAGE(wrong == 0, level << " " << name(type));
+    }
+  }
+}
