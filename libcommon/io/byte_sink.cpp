@@ -27,10 +27,11 @@ std::string follow_links(const std::string& path) {
 ByteSink::ByteSink(const std::string& where, const SinkOptions& options)
     : subject_(where == "-" ? "(stdout)" : where) {
   buffer_.reserve(kBufferBytes);
-  if (where == "-")
+  if (where == "-") {
     direct_ = Descriptor(STDOUT_FILENO, /*owned=*/false);
-  else
+  } else {
     open_path(where);
+  }
   if (!file_) {
     refuse_terminal(options);
     widen_pipe(fd());

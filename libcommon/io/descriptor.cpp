@@ -58,10 +58,11 @@ size_t read_fully_at(int fd, std::span<std::byte> out, uint64_t offset,
     const size_t count = std::min(out.size() - done, kLargestTransfer);
     const ssize_t got = ::pread(fd, out.data() + done, count, static_cast<off_t>(offset + done));
     if (got == 0) break;
-    if (got < 0)
+    if (got < 0) {
       wait_or_throw(fd, POLLIN, subject, "cannot read");
-    else
+    } else {
       done += static_cast<size_t>(got);
+    }
   }
   return done;
 }
@@ -69,10 +70,11 @@ size_t read_fully_at(int fd, std::span<std::byte> out, uint64_t offset,
 void write_fully(int fd, std::span<const std::byte> bytes, const std::string& subject) {
   while (!bytes.empty()) {
     const ssize_t put = ::write(fd, bytes.data(), std::min(bytes.size(), kLargestTransfer));
-    if (put < 0)
+    if (put < 0) {
       wait_or_throw(fd, POLLOUT, subject, "cannot write");
-    else
+    } else {
       bytes = bytes.subspan(static_cast<size_t>(put));
+    }
   }
 }
 

@@ -64,6 +64,7 @@ WeightMap read_index(const std::string& path) {
   if (!index.is_object() || map == index.end() || !map->is_object()) {
     throw Error(path + ": 'weight_map' is missing");
   }
+  if (map->empty()) throw Error(path + ": 'weight_map' is empty");
   WeightMap weights;
   for (const auto& [tensor, file] : map->items()) {
     if (!file.is_string())

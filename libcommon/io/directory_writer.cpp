@@ -191,7 +191,9 @@ void DirectoryWriter::check_tensors(const CheckpointHeader& header) const {
 
 void DirectoryWriter::begin(const CheckpointHeader& header) {
   check_tensors(header);
-  for (const auto& [path, content] : header.files) stream::check_file_path(path, subject_);
+  for (const auto& [path, content] : header.files) {
+    stream::check_file(path, content.size(), subject_);
+  }
   files_ = header.files;
   shards_ = plan_shards(header, shard_bytes_);
   if (shards_.size() > kMostShards) {

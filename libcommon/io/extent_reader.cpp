@@ -13,6 +13,11 @@ std::string ExtentReader::take_hash() {
   return text;
 }
 
+bool ExtentReader::mapped() const {
+  return std::all_of(sources_.begin(), sources_.end(),
+                     [](const auto& source) { return source->map() != nullptr; });
+}
+
 // The source has ended; `position` is where.
 void ExtentReader::fail_early(uint64_t position) const {
   const uint64_t inside = position > current_.begin ? position - current_.begin : 0;

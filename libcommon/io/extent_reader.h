@@ -27,7 +27,7 @@ class ExtentReader {
   void add_source(std::unique_ptr<ByteSource> source) { sources_.push_back(std::move(source)); }
   ByteSource& source(size_t index) { return *sources_[index]; }
   size_t source_count() const { return sources_.size(); }
-  bool mapped() const { return sources_[0]->map() != nullptr; }
+  bool mapped() const;  // all of them
 
   // From now on every byte passed over or read goes into the hash, until hash() takes it.
   void start_hash() { hash_.emplace(); }

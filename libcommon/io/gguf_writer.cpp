@@ -104,10 +104,11 @@ void put_value(std::string& out, const GgufValue& value) {
       [&](const auto& held) {
         using T = std::decay_t<decltype(held)>;
         put<int32_t>(out, kTypeId<T>);
-        if constexpr (kTypeId<T> == kArray)
+        if constexpr (kTypeId<T> == kArray) {
           put_array(out, *held);
-        else
+        } else {
           put(out, held);
+        }
       },
       value);
 }

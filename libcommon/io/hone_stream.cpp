@@ -159,10 +159,11 @@ Contents sort_contents(const SafetensorsHeader& header, const std::string& subje
     if (!out.trailer.empty()) {
       throw Error(tensor_text(subject, tensor.info.name) + " stands behind hone.trailer");
     }
-    if (tensor.info.name.starts_with(kReserved))
+    if (tensor.info.name.starts_with(kReserved)) {
       sort_reserved(tensor, out, subject);
-    else
+    } else {
       out.weights.push_back(tensor);
+    }
   }
   if (out.is_stream && out.trailer.empty())
     throw Error(subject + ": hone-stream without a trailer");
@@ -179,7 +180,7 @@ void read_metadata(const SafetensorsHeader& header, CheckpointHeader& out,
       out.history = split_lines(value);
     } else if (key.starts_with(kFilePrefix)) {
       const std::string path = key.substr(kFilePrefix.size());
-      check_file_path(path, subject);
+      check_file(path, value.size(), subject);
       out.files[path] = value;
     } else if (!key.starts_with(kReserved) && key != kFormatKey && stored.contains(value) &&
                !stored.contains(key)) {
@@ -188,10 +189,11 @@ void read_metadata(const SafetensorsHeader& header, CheckpointHeader& out,
   }
 }
 
-void check_file_path(const std::string& path, const std::string& subject) {
-  const auto refuse = [&](const char* why) {
+void check_file(const std::string& path, uint64_t bytes, const std::string& subject) {
+  const auto refuse = [&](const std::string& why) {
     throw Error(subject + ": side file " + quote_name(path) + ": " + why);
   };
+  if (bytes > kLargestFile) refuse(std::to_string(bytes) + " bytes, at most 64 MiB travel");
   if (path.find('\0') != std::string::npos) refuse("NUL in its path");
   if (path.starts_with('/')) refuse("absolute path");
   for (size_t begin = 0; begin <= path.size();) {

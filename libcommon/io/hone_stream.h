@@ -49,8 +49,9 @@ Contents sort_contents(const SafetensorsHeader& header, const std::string& subje
 void read_metadata(const SafetensorsHeader& header, CheckpointHeader& out,
                    const std::string& subject);
 
-// Refuses absolute paths, "..", ".", empty parts, NUL, and a container's own file names.
-void check_file_path(const std::string& path, const std::string& subject);
+// Refuses side files above kLargestFile, absolute paths, "..", ".", empty parts, NUL, and the names
+// that weights have.
+void check_file(const std::string& path, uint64_t bytes, const std::string& subject);
 
 // Adds what every safetensors output says: format, history, aliases.
 void add_common_metadata(const CheckpointHeader& header, SafetensorsHeader& out);

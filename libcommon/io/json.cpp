@@ -59,10 +59,11 @@ class StrictBuilder : public nlohmann::json_sax<Json> {
   // last read: '...'" without its frame; what was read last may be long and binary.
   static std::string reason(std::string text) {
     const size_t frame = text.find("syntax error");
-    if (frame != std::string::npos)
+    if (frame != std::string::npos) {
       text.erase(0, frame);
-    else if (text.find("out_of_range") != std::string::npos)
+    } else if (text.find("out_of_range") != std::string::npos) {
       text = "number out of range";
+    }
     const size_t read = text.find("; last read");
     if (read != std::string::npos) {
       const size_t expected = text.find("; expected", read);

@@ -79,10 +79,11 @@ void PendingFile::give_name(const std::string& path) {
     const std::string name = temporary_name(path, attempt);
     const int failed =
         linkat(AT_FDCWD, proc_path(fd()).c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW);
-    if (failed == 0)
+    if (failed == 0) {
       temporary_ = name;
-    else if (errno != EEXIST)
+    } else if (errno != EEXIST) {
       break;
+    }
   }
   if (temporary_.empty()) throw_errno(subject_, "cannot name the finished file");
 }

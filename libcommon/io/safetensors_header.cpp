@@ -193,10 +193,11 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, const std::str
   if (!document.is_object()) throw Error(subject + ": header is not a JSON object");
   SafetensorsHeader header;
   for (const auto& [name, entry] : document.items()) {
-    if (name == "__metadata__")
+    if (name == "__metadata__") {
       parse_metadata(entry, header, subject);
-    else
+    } else {
       header.tensors.push_back(parse_tensor(name, entry, subject));
+    }
   }
   // Files may list their tensors in any order. An empty tensor stands before the one it shares its
   // offset with.

@@ -26,11 +26,7 @@ void SafetensorsReader::add_weights(std::vector<StoredTensor> weights, uint64_t 
 void SafetensorsReader::load_files(const std::vector<StoredTensor>& files, uint64_t data_start) {
   for (const StoredTensor& file : files) {
     const std::string& path = file.info.name;
-    stream::check_file_path(path, subject_);
-    if (file.end - file.begin > stream::kLargestFile) {
-      throw Error(subject_ + ": side file " + quote_name(path) + " has " +
-                  std::to_string(file.end - file.begin) + " bytes, at most 64 MiB are read");
-    }
+    stream::check_file(path, file.end - file.begin, subject_);
     data_.enter(extent_of(file, 0, data_start, "file"));
     if (!header_.files.emplace(path, data_.read_text()).second) {
       throw Error(subject_ + ": side file " + quote_name(path) + " is there twice");

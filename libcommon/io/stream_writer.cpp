@@ -34,6 +34,9 @@ class StreamWriter final : public CheckpointWriter {
 
 void StreamWriter::begin(const CheckpointHeader& header) {
   for (const TensorInfo& tensor : header.tensors) validate_tensor(tensor, sink_.subject());
+  for (const auto& [path, content] : header.files) {
+    stream::check_file(path, content.size(), sink_.subject());
+  }
   const SafetensorsHeader layout = stream::plan(header);
   const std::string text = format_safetensors_header(layout, sink_.subject());
   data_start_ = text.size();
@@ -54,7 +57,6 @@ void StreamWriter::put_filler() {
 
 void StreamWriter::put_files(const CheckpointHeader& header) {
   for (const auto& [path, content] : header.files) {
-    stream::check_file_path(path, sink_.subject());
     if (stream::travels_as_text(content)) continue;
     put(std::as_bytes(std::span(content)));
     put_filler();

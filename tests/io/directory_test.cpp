@@ -243,6 +243,8 @@ TEST_CASE("indices and shards that do not fit are refused") {
   refuse_directory(out, "'weight_map' is missing");
   write_file(index, "[]");
   refuse_directory(out, "'weight_map' is missing");
+  write_file(index, R"({"weight_map":{}})");
+  refuse_directory(out, "'weight_map' is empty");
   write_file(index, R"({"weight_map":{"a":1}})");
   refuse_directory(out, "file of 'a' is not a string");
   write_file(index, R"({"weight_map":{"a":"../other/model.safetensors"}})");

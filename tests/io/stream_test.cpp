@@ -254,7 +254,22 @@ TEST_CASE("a file tensor above 64 MiB is refused before it is read") {
               trailer + "}",
           "abc"));
   check_error([] { open_safetensors("-"); }, ExitCode::kBadInput,
-              "side file 't' has 67108865 bytes, at most 64 MiB are read");
+              "side file 't': 67108865 bytes, at most 64 MiB travel");
+}
+
+TEST_CASE("side files that no reader would take are not written") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path("s");
+  const auto refused = [&](const char* name, size_t bytes, const char* message) {
+    CheckpointHeader header;
+    header.files = {{name, std::string(bytes, 'x')}};
+    check_error([&] { create_stream(path, {})->begin(header); }, ExitCode::kBadInput, message);
+    check_error([&] { create_directory(path, {})->begin(header); }, ExitCode::kBadInput, message);
+  };
+  refused("t", (64 << 20) + 1, "side file 't': 67108865 bytes, at most 64 MiB travel");
+  refused("../t", 1, "side file '../t': leads out of the model's directory");
+  refused("model.safetensors", 1, "that is a name for weights");
+  CHECK(directory.entries().empty());
 }
 
 TEST_CASE("statistics that do not fit the trailer are left out") {
