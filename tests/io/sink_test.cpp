@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -69,6 +70,33 @@ TEST_CASE("what is not finished leaves the old file and nothing else") {
   }
   CHECK(directory.entries() == std::vector<std::string>{"old.safetensors"});
   CHECK(read_file(directory.path("old.safetensors")) == "old");
+}
+
+TEST_CASE("a program that is killed leaves nothing behind") {
+  const TemporaryDirectory directory;
+  const int unnamed = open(directory.path().c_str(), O_TMPFILE | O_WRONLY, 0600);
+  if (unnamed < 0) {
+    MESSAGE("skipped: no unnamed files on this file system");
+    return;
+  }
+  close(unnamed);
+  const pid_t child = fork();
+  if (child == 0) {
+    const auto file = create_stream(directory.path("x.safetensors"), {});
+    const auto shards = create_directory(directory.path("dir"), {.shard_bytes = 1000});
+    CheckpointHeader header;
+    header.tensors = {{"a", DType::kU8, {900}}, {"b", DType::kU8, {900}}};
+    const std::vector<std::byte> part(1000);
+    for (CheckpointWriter* writer : {file.get(), shards.get()}) {
+      writer->begin(header);
+      writer->write(part);
+    }
+    raise(SIGKILL);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  CHECK(WIFSIGNALED(status));
+  CHECK(directory.entries().empty());
 }
 
 TEST_CASE("the file system that knows no unnamed files") {
