@@ -1,8 +1,6 @@
 // GGUF vocabulary -> tokenizer.json and tokenizer_config.json.
 #include "libcommon/text/gguf_vocab.h"
 
-#include <cmath>
-
 #include "libcommon/base/error.h"
 #include "libcommon/base/utf8.h"
 #include "libcommon/text/sentencepiece_merges.h"
@@ -11,9 +9,6 @@
 
 namespace hone {
 namespace {
-
-// token_type of GGUF.
-enum TokenType : int32_t { kNormal = 1, kUnknown, kControl, kUser, kUnused, kByte };
 
 void check_id(const GgufVocabulary& vocabulary, const char* name, std::optional<int64_t> id,
               const std::string& subject) {
@@ -46,7 +41,7 @@ void check(const GgufVocabulary& vocabulary, const std::string& subject) {
 }
 
 int32_t type_of(const GgufVocabulary& vocabulary, size_t id) {
-  return vocabulary.types.empty() ? kNormal : vocabulary.types[id];
+  return vocabulary.types.empty() ? kGgufNormal : vocabulary.types[id];
 }
 
 // token -> id. Of equal tokens the last counts, as in llama.cpp; the others' ids stay empty.
@@ -67,8 +62,9 @@ Json added_tokens_json(const GgufVocabulary& vocabulary) {
   Json added = Json::array();
   for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
     const int32_t type = type_of(vocabulary, id);
-    if (type != kUnknown && type != kControl && type != kUser) continue;
-    added.push_back(added_token(static_cast<int64_t>(id), vocabulary.tokens[id], type != kUser));
+    if (type != kGgufUnknown && type != kGgufControl && type != kGgufUser) continue;
+    added.push_back(
+        added_token(static_cast<int64_t>(id), vocabulary.tokens[id], type != kGgufUser));
   }
   return added;
 }
@@ -140,7 +136,7 @@ Json llama_model(const GgufVocabulary& vocabulary, const std::string& subject) {
   std::vector<bool> mergeable(vocabulary.tokens.size());
   for (size_t id = 0; id < mergeable.size(); ++id) {
     const int32_t type = type_of(vocabulary, id);
-    mergeable[id] = type == kNormal || type == kUser;
+    mergeable[id] = type == kGgufNormal || type == kGgufUser;
   }
   SentencePieceMerges merges =
       sentencepiece_merges(vocabulary.tokens, vocabulary.scores, mergeable, subject);

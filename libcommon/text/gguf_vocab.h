@@ -11,12 +11,22 @@
 
 namespace hone {
 
+// Values of tokenizer.ggml.token_type.
+enum GgufTokenType : int32_t {
+  kGgufNormal = 1,
+  kGgufUnknown,
+  kGgufControl,
+  kGgufUser,  // user-defined: an added token that is not special
+  kGgufUnused,
+  kGgufByte,
+};
+
 struct GgufVocabulary {
   std::string model;                // tokenizer.ggml.model: "gpt2", "llama"
   std::string pre;                  // tokenizer.ggml.pre: names the split expression; "" if missing
   std::vector<std::string> tokens;  // index = id
   std::vector<float> scores;        // llama: the merge order; else empty
-  std::vector<int32_t> types;       // 1 normal 2 unknown 3 control 4 user 5 unused 6 byte
+  std::vector<int32_t> types;       // GgufTokenType, or empty: all normal
   std::vector<std::string> merges;  // gpt2: "left right", a space inside a part is U+0120
   std::optional<int64_t> bos, eos, unk;
   std::optional<bool> add_bos, add_eos, add_space_prefix;

@@ -12,8 +12,6 @@
 namespace hone {
 namespace {
 
-enum TokenType : int32_t { kNormal = 1, kUnknown, kControl, kUser, kUnused, kByte };
-
 struct Source {
   const SideFiles& files;
   const Json& document;
@@ -95,13 +93,13 @@ void fill_tokens(const Source& source, GgufVocabulary& out) {
     const auto id = static_cast<int32_t>(i);
     if (const AddedToken* token = added.find(id)) {
       out.tokens.push_back(token->content);
-      out.types.push_back(token->special ? kControl : kUser);
+      out.types.push_back(token->special ? kGgufControl : kGgufUser);
     } else if (vocabulary.has(id)) {
       out.tokens.push_back(vocabulary.token(id));
-      out.types.push_back(kNormal);
+      out.types.push_back(kGgufNormal);
     } else {
       out.tokens.push_back("[PAD" + std::to_string(i) + "]");
-      out.types.push_back(kUnused);
+      out.types.push_back(kGgufUnused);
     }
   }
 }
@@ -167,9 +165,9 @@ void fill_scores(const Source& source, GgufVocabulary& out) {
   }
   for (size_t id = 0; id < out.tokens.size(); ++id) {
     const auto found = rank.find(out.tokens[id]);
-    const bool mergeable = out.types[id] == kNormal || out.types[id] == kUser;
+    const bool mergeable = out.types[id] == kGgufNormal || out.types[id] == kGgufUser;
     out.scores.push_back(mergeable && found != rank.end() ? -static_cast<float>(found->second)
-                         : out.types[id] == kUser         ? kAddedScore
+                         : out.types[id] == kGgufUser     ? kAddedScore
                                                           : 0.0F);
   }
 }
@@ -190,9 +188,9 @@ void fill_llama(const Source& source, GgufVocabulary& out) {
   out.pre = "default";
   fill_tokens(source, out);
   for (size_t id = 0; id < out.tokens.size(); ++id) {
-    if (out.types[id] == kNormal && is_byte_token(out.tokens[id])) out.types[id] = kByte;
+    if (out.types[id] == kGgufNormal && is_byte_token(out.tokens[id])) out.types[id] = kGgufByte;
     if (field(model, "unk_token") == out.tokens[id]) {
-      out.types[id] = kUnknown;
+      out.types[id] = kGgufUnknown;
       out.unk = static_cast<int64_t>(id);
     }
   }

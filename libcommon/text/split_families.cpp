@@ -66,13 +66,6 @@ bool has_splits(const SplitFamily& family, std::span<const std::string> splits) 
   return true;
 }
 
-Json byte_level(bool use_regex) {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", false},
-          {"trim_offsets", true},
-          {"use_regex", use_regex}};
-}
-
 bool flag(const Json& component, const char* key, bool fallback) {
   const auto found = component.find(key);
   return found != component.end() && found->is_boolean() ? found->get<bool>() : fallback;
@@ -132,9 +125,16 @@ Json family_pre_tokenizer(const SplitFamily& family) {
                      {"behavior", "Isolated"},
                      {"invert", false}});
   }
-  steps.push_back(byte_level(gpt2_last));
+  steps.push_back(byte_level_component(gpt2_last));
   if (steps.size() == 1) return steps[0];
   return {{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
+}
+
+Json byte_level_component(bool use_regex) {
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", false},
+          {"trim_offsets", true},
+          {"use_regex", use_regex}};
 }
 
 Json family_normalizer(const SplitFamily& family) {

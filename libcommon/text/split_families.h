@@ -29,6 +29,7 @@ const SplitFamily* find_split_family(std::span<const std::string> splits, bool i
 
 // Fields of tokenizer.json.
 Json family_pre_tokenizer(const SplitFamily& family);
+Json byte_level_component(bool use_regex);  // pre-tokenizer, decoder and post-processor in one
 Json family_normalizer(const SplitFamily& family);
 
 // The expressions of a pre_tokenizer that ends with ByteLevel and otherwise isolates matches of

@@ -40,6 +40,9 @@ class Tokenizer {
 
   // Text of ids, always valid UTF-8 (broken bytes become U+FFFD). Ids without a token (negative,
   // gaps, beyond vocab_size()) contribute nothing.
+  // skip_special leaves out ids for which is_special() holds. (tokenizers 0.23 compares strings and
+  // so keeps a special token whose normalized form differs from its content; we do not follow it
+  // there.)
   std::string decode(std::span<const int32_t> ids, bool skip_special) const;
 
   int64_t vocab_size() const;                // largest id + 1

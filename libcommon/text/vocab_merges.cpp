@@ -77,13 +77,6 @@ Json added_tokens_of(const SideFiles& files, const Json& vocabulary, const std::
   return added;
 }
 
-Json byte_level(bool use_regex) {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", false},
-          {"trim_offsets", true},
-          {"use_regex", use_regex}};
-}
-
 Json template_side(const std::vector<NamedId>& tokens, Json side, Json& table) {
   for (const auto& [name, id] : tokens) {
     side.push_back({{"SpecialToken", {{"id", name}, {"type_id", 0}}}});
@@ -119,8 +112,8 @@ Json byte_level_document(const SplitFamily& family, ByteLevelParts parts) {
   document["normalizer"] = family_normalizer(family);
   document["pre_tokenizer"] = family_pre_tokenizer(family);
   document["post_processor"] =
-      parts.post_processor.is_null() ? byte_level(true) : std::move(parts.post_processor);
-  document["decoder"] = byte_level(true);
+      parts.post_processor.is_null() ? byte_level_component(true) : std::move(parts.post_processor);
+  document["decoder"] = byte_level_component(true);
   document["model"] = std::move(model);
   return document;
 }
