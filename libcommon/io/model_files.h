@@ -12,13 +12,21 @@ inline constexpr char kWeightsFile[] = "model.safetensors";
 inline constexpr char kIndexFile[] = "model.safetensors.index.json";
 inline constexpr char kConfigFile[] = "config.json";
 
-// Configuration, vocabulary, chat template: what travels with the weights.
+// Configuration, vocabulary, chat template: what travels with the weights. A list, not a pattern:
+// logs, texts and results that lie beside a model are not part of it.
+inline constexpr std::string_view kSideFiles[] = {
+    "config.json", "generation_config.json", "tokenizer.json",
+    "merges.txt",  "tokenizer_config.json",  "special_tokens_map.json",
+    "vocab.json",  "added_tokens.json",      "preprocessor_config.json",
+    "vocab.txt",   "chat_template.json",     "chat_template.jinja",
+};
+
 inline bool is_side_file(std::string_view name) {
-  if (name.starts_with('.') || name.ends_with(".index.json")) return false;
-  for (const std::string_view ending : {".json", ".txt", ".model", ".jinja"}) {
-    if (name.ends_with(ending)) return true;
+  if (name.starts_with('.')) return false;
+  for (const std::string_view known : kSideFiles) {
+    if (name == known) return true;
   }
-  return false;
+  return name.ends_with(".model") || name.ends_with(".jinja");  // SentencePiece, named templates
 }
 
 // "model-00001-of-00003.safetensors"; shard counts from 0.

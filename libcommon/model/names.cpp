@@ -7,8 +7,6 @@ namespace hone {
 namespace {
 
 constexpr std::string_view kWeight = ".weight";
-constexpr int64_t kParts = 8;  // room between neighbours of ExecutionOrder
-
 constexpr auto kSuffixes =
     std::to_array<std::string_view>({".weight", ".weight_packed", ".weight_scale",
                                      ".weight_zero_point", ".weight_index", ".weight_shape"});
@@ -40,15 +38,14 @@ bool is_ignored(const Architecture& architecture, std::string_view name) {
 
 ExecutionOrder::ExecutionOrder(const ModelSpec& spec) {
   for (size_t i = 0; i < spec.tensors.size(); ++i) {
-    index_[spec.tensors[i].name] = static_cast<int64_t>(i) * kParts;
+    index_[spec.tensors[i].name] = static_cast<int64_t>(i);
   }
 }
 
 std::optional<int64_t> ExecutionOrder::rank(std::string_view name) const {
-  const PartName part = part_of(name);
-  const auto found = index_.find(part.weight);
+  const auto found = index_.find(part_of(name).weight);
   if (found == index_.end()) return std::nullopt;
-  return found->second + static_cast<int64_t>(part.part);
+  return found->second;
 }
 
 }  // namespace hone

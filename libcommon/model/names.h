@@ -31,7 +31,8 @@ std::string module_of(std::string_view weight);
 // True for buffers that old checkpoints carry and no computation needs.
 bool is_ignored(const Architecture& architecture, std::string_view name);
 
-// Position of each tensor in execution order: index of its TensorSpec, then its part.
+// Position of each tensor in execution order: the index of its TensorSpec, the same for all parts
+// of a matrix.
 class ExecutionOrder {
  public:
   explicit ExecutionOrder(const ModelSpec& spec);

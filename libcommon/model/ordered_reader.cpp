@@ -63,7 +63,8 @@ class OrderedReader : public CheckpointReader {
   int64_t position_ = 0;        // in the current tensor
 };
 
-// Indices of the model's tensors in execution order.
+// Indices of the model's tensors in execution order. The parts of one matrix keep the order in
+// which they come: it is right for whoever reads a stream, and no reason to spool one.
 std::vector<int64_t> execution_order(const CheckpointHeader& header, const ModelSpec& spec) {
   const ExecutionOrder order(spec);
   std::vector<std::pair<int64_t, int64_t>> ranked;

@@ -202,16 +202,16 @@ TEST_CASE("side files: which are taken") {
                            ".hidden.json", "pytorch_model.bin.index.json"}) {
     write_file(out + "/" + name, name);
   }
-  fs::create_directory(out + "/folder.json");
-  fs::create_symlink("notes.md", out + "/linked.txt");
-  write_file(out + "/large.json", "");
-  fs::resize_file(out + "/large.json", (64 << 20) + 1);
+  fs::create_directory(out + "/added_tokens.json");
+  fs::create_symlink("notes.md", out + "/vocab.txt");
+  write_file(out + "/vocab.json", "");
+  fs::resize_file(out + "/vocab.json", (64 << 20) + 1);
   const auto reader = open_directory(out);
   std::vector<std::string> names;
   for (const auto& [name, content] : reader->header().files) names.push_back(name);
-  CHECK(names == std::vector<std::string>{"chat_template.jinja", "config.json", "linked.txt",
-                                          "merges.txt", "tokenizer.json", "tokenizer.model"});
-  CHECK(reader->header().files.at("linked.txt") == "notes.md");
+  CHECK(names == std::vector<std::string>{"chat_template.jinja", "config.json", "merges.txt",
+                                          "tokenizer.json", "tokenizer.model", "vocab.txt"});
+  CHECK(reader->header().files.at("vocab.txt") == "notes.md");
 }
 
 TEST_CASE("directories that are refused") {
