@@ -135,6 +135,16 @@ class ModelBuilder {
     header_.tensors.push_back(info);
     data_.push_back(bytes);
   }
+  void add_bytes(const TensorInfo& info, Content bytes) {
+    header_.tensors.push_back(info);
+    data_.push_back(std::move(bytes));
+  }
+  Content content(const std::string& name) const {
+    for (size_t t = 0; t < data_.size(); ++t) {
+      if (header_.tensors[t].name == name) return data_[t];
+    }
+    throw std::runtime_error("no tensor " + name);
+  }
   void set(const std::string& name, int64_t element, float value) {
     for (size_t t = 0; t < data_.size(); ++t) {
       if (header_.tensors[t].name != name) continue;
