@@ -1,13 +1,12 @@
 // The arena: no two living values share bytes, and far less is held than all values together.
 #include "libcommon/graph/plan.h"
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 
 #include "libcommon/graph/cost.h"
 #include "libcommon/graph/rewrite.h"
 #include "tests/graph/specs.h"
+#include "tests/support/doctest.h"
 
 namespace hone {
 namespace {

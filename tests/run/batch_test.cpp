@@ -1,8 +1,6 @@
 // Generation: many prompts side by side give what each gives alone, and every way to end.
 #include "libcommon/run/batch.h"
 
-#include <doctest/doctest.h>
-
 #include "libcommon/base/error.h"
 #include "tests/run/models.h"
 

@@ -1,8 +1,6 @@
 // Models that the tests of graph/ and run/ share.
 #pragma once
 
-#include <doctest/doctest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -18,6 +16,7 @@
 #include "libcommon/model/model_io.h"
 #include "libcommon/model/weights.h"
 #include "libcommon/run/session.h"
+#include "tests/support/doctest.h"
 
 namespace hone::test {
 

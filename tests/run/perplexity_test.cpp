@@ -1,8 +1,6 @@
 // Perplexity against plain sums, windows as the protocols say, and comparisons of two models.
 #include "libcommon/run/perplexity.h"
 
-#include <doctest/doctest.h>
-
 #include <numeric>
 
 #include "libcommon/base/error.h"

@@ -1,14 +1,13 @@
 // Sampling: each filter at its edges, the distribution that draws have, and what is refused.
 #include "libcommon/run/sampler.h"
 
-#include <doctest/doctest.h>
-
 #include <cmath>
 #include <limits>
 #include <map>
 #include <vector>
 
 #include "libcommon/base/error.h"
+#include "tests/support/doctest.h"
 
 namespace hone {
 namespace {

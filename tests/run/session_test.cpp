@@ -2,8 +2,6 @@
 // the same bytes for any number of threads, any chunking, and whatever else is in a step.
 #include "libcommon/run/session.h"
 
-#include <doctest/doctest.h>
-
 #include "libcommon/base/error.h"
 #include "libcommon/run/sampler.h"
 #include "tests/run/models.h"
