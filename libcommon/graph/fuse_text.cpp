@@ -124,10 +124,16 @@ std::string fused_table(const FuseReport& report) {
     rows.push_back(row_of(group));
     was_run = was_run || group.worst;
   }
-  std::vector<ReportColumn> columns = {
-      {"rank", "#"},           {"fusion", "fusion"},  {"at", "at"},
-      {"layers", "layers"},    {"shapes", "weights"}, {"stored", "stored"},
-      {"factor", "FLOP/byte"}, {"bytes", "saves"},    {"launches", "launches"}};
+  std::vector<ReportColumn> columns = {{"rank", "#"},
+                                       {"fusion", "fusion"},
+                                       {"at", "at"},
+                                       {"layers", "layers"},
+                                       {"shapes", "weights"},
+                                       {"stored", "stored"},
+                                       {"factor", "FLOP/byte"},
+                                       {"bytes", "bytes saved"},
+                                       {"flops", "FLOPs saved"},
+                                       {"launches", "launches saved"}};
   if (was_run) {
     const std::vector<ReportColumn> more = {{"abs", "abs"},
                                             {"rel", "rel"},

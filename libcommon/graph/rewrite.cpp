@@ -1,6 +1,7 @@
 #include "libcommon/graph/rewrite.h"
 
 #include <algorithm>
+#include <memory>
 #include <set>
 
 #include "kernels/check.h"
@@ -143,9 +144,8 @@ struct Trial {
   Graph graph;             // with the fusion applied; only where fused
 };
 
-Trial try_at(const Graph& graph, const ParsedRow& row, int anchor, const WeightTable& weights,
+Trial try_at(const GraphIndex& index, const ParsedRow& row, int anchor, const WeightTable& weights,
              const RewriteOptions& options) {
-  const GraphIndex index(graph);
   const Match match = match_pattern(index, row.chain, anchor);
   Trial trial;
   for (int node : match.nodes) {
@@ -176,7 +176,7 @@ Trial try_at(const Graph& graph, const ParsedRow& row, int anchor, const WeightT
   if (!candidate.reason.empty()) return trial;
   candidate.fused = true;
   candidate.result = fused;
-  trial.graph = replace(graph, match.nodes, fused, std::clamp(anchor, first, last));
+  trial.graph = replace(index.graph, match.nodes, fused, std::clamp(anchor, first, last));
   return trial;
 }
 
@@ -205,14 +205,16 @@ bool is_covered(const Candidate& small, const std::vector<Candidate>& all) {
 void apply_row(Rewritten& state, const ParsedRow& row, const WeightTable& weights,
                const RewriteOptions& options) {
   std::vector<Candidate> found;
+  auto index = std::make_unique<GraphIndex>(state.graph);
   for (int anchor = 0; anchor < static_cast<int>(state.graph.nodes.size()); ++anchor) {
     if (state.graph.nodes[static_cast<size_t>(anchor)].op != row.chain.back().op) continue;
-    Trial trial = try_at(state.graph, row, anchor, weights, options);
+    Trial trial = try_at(*index, row, anchor, weights, options);
     if (!trial.candidate.fused && !is_near_miss(trial)) continue;
     if (trial.candidate.fused) {
       // All before the first matched op has been visited; what follows moved down.
       anchor = *std::min_element(trial.nodes.begin(), trial.nodes.end()) - 1;
       state.graph = std::move(trial.graph);
+      index = std::make_unique<GraphIndex>(state.graph);
     }
     found.push_back(std::move(trial.candidate));
   }

@@ -23,10 +23,14 @@ KvCache::KvCache(Backend& backend, const ModelSpec& spec, int64_t sequences, int
   views_.resize(layers_.size());
 }
 
+// In double, cut at 2^62: a context of two billion positions must not wrap round.
 int64_t KvCache::bytes_for(int64_t capacity) const {
-  int64_t bytes = 0;
-  for (const Layer& layer : layers_) bytes += 2 * layer.rows * capacity * layer.head_dim * kFloat;
-  return bytes;
+  double bytes = 0;
+  for (const Layer& layer : layers_) {
+    bytes += 2.0 * static_cast<double>(layer.rows) * static_cast<double>(layer.head_dim) *
+             static_cast<double>(capacity) * static_cast<double>(kFloat);
+  }
+  return static_cast<int64_t>(std::min(bytes, 0x1p62));
 }
 
 int64_t KvCache::capacity_for(int64_t positions) const {

@@ -62,15 +62,13 @@ void check_finite(std::span<const float> logits, size_t position) {
   }
 }
 
-// Keeps the first k, sorted; all of them sorted for k == 0 where later steps need the order.
+// Keeps the k likeliest, in order.
 void keep_top_k(std::vector<Choice>& choices, int64_t k) {
-  const auto count = static_cast<int64_t>(choices.size());
-  const int64_t kept = k > 0 ? std::min(k, count) : count;
-  std::partial_sort(choices.begin(), choices.begin() + kept, choices.end(), likelier);
-  choices.resize(static_cast<size_t>(kept));
+  if (k <= 0 || k >= static_cast<int64_t>(choices.size())) return;
+  std::partial_sort(choices.begin(), choices.begin() + k, choices.end(), likelier);
+  choices.resize(static_cast<size_t>(k));
 }
 
-// Softmax over what is left; returns nothing where only one is.
 void normalise(std::vector<Choice>& choices) {
   double largest = -std::numeric_limits<double>::infinity();
   for (const Choice& choice : choices) largest = std::max(largest, choice.logit);
@@ -79,19 +77,28 @@ void normalise(std::vector<Choice>& choices) {
   for (Choice& choice : choices) choice.probability /= sum;
 }
 
-// choices: sorted, normalised. The likeliest always stays.
+// Takes the likeliest from a heap until they reach p: few of a vocabulary of 128 k, as a rule, so
+// that it need not be sorted. Probabilities are normalised.
 void keep_top_p(std::vector<Choice>& choices, double p) {
   if (p >= 1.0) return;
+  const auto below = [](const Choice& a, const Choice& b) { return likelier(b, a); };
+  std::make_heap(choices.begin(), choices.end(), below);
+  std::vector<Choice> kept;
   double sum = 0;
-  size_t kept = 0;
-  while (kept < choices.size() && (kept == 0 || sum < p)) sum += choices[kept++].probability;
-  choices.resize(kept);
+  for (auto end = choices.end(); end != choices.begin() && (kept.empty() || sum < p); --end) {
+    std::pop_heap(choices.begin(), end, below);
+    kept.push_back(*(end - 1));
+    sum += kept.back().probability;
+  }
+  choices = std::move(kept);
 }
 
 void keep_min_p(std::vector<Choice>& choices, double min_p) {
   if (min_p <= 0.0) return;
-  const double least = min_p * choices[0].probability;
-  std::erase_if(choices, [&](const Choice& choice) { return choice.probability < least; });
+  double largest = 0;
+  for (const Choice& choice : choices) largest = std::max(largest, choice.probability);
+  std::erase_if(choices,
+                [&](const Choice& choice) { return choice.probability < min_p * largest; });
 }
 
 int32_t draw(const std::vector<Choice>& choices, double uniform) {
@@ -145,8 +152,7 @@ int32_t sample(std::span<const float> logits, std::span<const int32_t> text,
   penalise(choices, text, options);
   if (options.temperature == 0) return largest(choices);
   for (Choice& choice : choices) choice.logit /= options.temperature;
-  const bool ordered = options.top_k > 0 || options.top_p < 1.0 || options.min_p > 0.0;
-  if (ordered) keep_top_k(choices, options.top_k);
+  keep_top_k(choices, options.top_k);
   normalise(choices);
   keep_top_p(choices, options.top_p);
   keep_min_p(choices, options.min_p);

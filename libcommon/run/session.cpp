@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "kernels/check.h"
 #include "kernels/open.h"
@@ -25,9 +26,14 @@ std::unique_ptr<Backend> open_or_throw(const SessionOptions& options) {
   return backend;
 }
 
+constexpr int64_t kMostPositions = std::numeric_limits<int32_t>::max();
+
 int64_t checked_context(const LoadedModel& model, const SessionOptions& options) {
-  if (options.context == 0) return model.spec.context;
-  if (options.context < 0) throw usage_error("--ctx must be positive");
+  if (options.context == 0) return std::min(model.spec.context, kMostPositions);
+  if (options.context < 0 || options.context > kMostPositions) {
+    throw usage_error("--ctx " + std::to_string(options.context) + ": must be from 1 to " +
+                      std::to_string(kMostPositions));
+  }
   if (model.spec.positions == PositionKind::kLearned && options.context > model.spec.context) {
     throw usage_error("--ctx " + std::to_string(options.context) + ": " + model.subject +
                       " has learned positions for " + std::to_string(model.spec.context) +
