@@ -1,7 +1,6 @@
 #include "libcommon/prune/mask.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "kernels/check.h"
@@ -49,16 +48,27 @@ class BoundMask final : public Mask {
 
 // Marks all but the `keep` best of `total` scores that lie `stride` apart. Rank of an element: how
 // many are better, or equal and before it; total^2 comparisons, without branches, of at most 32.
+// kTotal: total where the compiler is to know it (and to unroll), else 0.
+template <int kTotal>
 void mark_group(const float* scores, int64_t stride, const NeighbourGroups& groups,
                 uint8_t* pruned) {
-  std::array<float, kLargestGroup> s;
-  for (int64_t i = 0; i < groups.total; ++i) s[static_cast<size_t>(i)] = scores[i * stride];
-  for (int64_t i = 0; i < groups.total; ++i) {
-    const float mine = s[static_cast<size_t>(i)];
-    int64_t rank = 0;
-    for (int64_t j = 0; j < i; ++j) rank += s[static_cast<size_t>(j)] >= mine;
-    for (int64_t j = i + 1; j < groups.total; ++j) rank += s[static_cast<size_t>(j)] > mine;
-    pruned[i * stride] = rank >= groups.keep;
+  const int total = kTotal > 0 ? kTotal : static_cast<int>(groups.total);
+  const int keep = static_cast<int>(groups.keep);
+  float s[kTotal > 0 ? kTotal : kLargestGroup];
+  for (int i = 0; i < total; ++i) s[i] = scores[i * stride];
+  for (int i = 0; i < total; ++i) {
+    int rank = 0;
+    for (int j = 0; j < i; ++j) rank += s[j] >= s[i];
+    for (int j = i + 1; j < total; ++j) rank += s[j] > s[i];
+    pruned[i * stride] = rank >= keep;
+  }
+}
+
+template <int kTotal>
+void mark_row(const float* scores, int64_t columns, const NeighbourGroups& groups,
+              uint8_t* pruned) {
+  for (int64_t c = 0; c + groups.total <= columns; c += groups.total) {
+    mark_group<kTotal>(scores + c, 1, groups, pruned + c);
   }
 }
 
@@ -75,15 +85,16 @@ class GroupMask final : public Mask {
     if (groups_.along_rows) {
       if (band.rows < groups_.total) return;
       for (int64_t c = 0; c < band.columns; ++c) {
-        mark_group(band.scores + c, band.columns, groups_, pruned + c);
+        mark_group<0>(band.scores + c, band.columns, groups_, pruned + c);
       }
       return;
     }
+    const auto mark_one = groups_.total == 4   ? mark_row<4>
+                          : groups_.total == 8 ? mark_row<8>
+                                               : mark_row<0>;
     for (int64_t r = 0; r < band.rows; ++r) {
-      for (int64_t c = 0; c + groups_.total <= band.columns; c += groups_.total) {
-        const int64_t at = r * band.columns + c;
-        mark_group(band.scores + at, 1, groups_, pruned + at);
-      }
+      const int64_t at = r * band.columns;
+      mark_one(band.scores + at, band.columns, groups_, pruned + at);
     }
   }
 

@@ -101,8 +101,8 @@ void check_structure(const ModelSpec& spec, const StructureRequest& request,
   const std::string fixed =
       subject + ": a " + spec.architecture + " config.json cannot say how many ";
   if (request.kind == StructureKind::kHeads && fused) {
-    throw usage_error(fixed + "heads are left (head_dim is always hidden / heads); prune ffn or " +
-                      "layers instead");
+    throw usage_error(fixed + "heads are left (head_dim is always hidden / heads); prune " +
+                      (spec.architecture == "bloom" ? "layers" : "ffn or layers") + " instead");
   }
   const bool ffn = request.kind == StructureKind::kFfn || request.kind == StructureKind::kRows;
   if (ffn && spec.architecture == "bloom") {
