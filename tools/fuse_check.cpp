@@ -60,9 +60,9 @@ std::unique_ptr<Backend> open_device() {
 
 FuseReport report_of(const ModelSpec& spec, const WeightTable& weights, const Backend& backend,
                      const std::string& subject) {
-  if (options.tokens >= spec.context && spec.positions == PositionKind::kLearned) {
-    throw usage_error("--tokens " + std::to_string(options.tokens) + ": " + subject +
-                      " has learned positions for " + std::to_string(spec.context));
+  if (options.tokens >= spec.context) {  // one more is the token that is decoded alone
+    throw usage_error("--tokens " + std::to_string(options.tokens) + ": must be below the " +
+                      std::to_string(spec.context) + " positions of " + subject);
   }
   const auto available = [&](OpKind op) { return has_kernel(backend, op); };
   return fuse_report({.subject = subject,

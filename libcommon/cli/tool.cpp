@@ -6,14 +6,18 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
-#include <filesystem>
 #include <new>
+#include <stdexcept>
+#include <system_error>
 
 #include "libcommon/base/log.h"
 #include "libcommon/cli/texts.h"
 
 namespace hone {
 namespace {
+
+constexpr char kOutOfMemory[] =
+    "out of memory; try --max-memory, a smaller --ctx or a smaller model";
 
 std::string recorded_history;
 
@@ -129,9 +133,10 @@ ExitCode guarded(const std::function<ExitCode()>& body) {
   } catch (const Error& error) {
     return report(error.what(), error.code());
   } catch (const std::bad_alloc&) {
-    return report("out of memory; try --max-memory, a smaller --ctx or a smaller model",
-                  ExitCode::kResource);
-  } catch (const std::filesystem::filesystem_error& error) {
+    return report(kOutOfMemory, ExitCode::kResource);
+  } catch (const std::length_error&) {  // a vector of more bytes than there are addresses
+    return report(kOutOfMemory, ExitCode::kResource);
+  } catch (const std::system_error& error) {  // threads, std::filesystem
     return report(error.what(), ExitCode::kResource);
   }
 }
@@ -157,14 +162,12 @@ int run_tool(ToolDecl tool, int argc, char** argv) {
     parse(parsed, argc, argv);
     return parsed.run();
   });
+  if (code != ExitCode::kOk && code != ExitCode::kVerdict) return static_cast<int>(code);
   const ExitCode closing = guarded([] {
     close_stdout();
     return ExitCode::kOk;
   });
-  if (code == ExitCode::kOk || code == ExitCode::kVerdict) {
-    if (closing != ExitCode::kOk) code = closing;
-  }
-  return static_cast<int>(code);
+  return static_cast<int>(closing == ExitCode::kOk ? code : closing);
 }
 
 }  // namespace hone

@@ -19,9 +19,9 @@ std::unique_ptr<CheckpointReader> open_model(const std::string& where);
 std::vector<std::string> random_shapes();  // "gpt2", "tinyllama-1.1b", ...
 
 // where: "-" hone-stream to stdout; "x.gguf"; "x.safetensors" (a bundle); anything else is a
-// directory; "/dev/null" swallows a stream. A GGUF sink takes F32 F16 BF16 Q8_0 Q4_0 Q4_1 and says
-// which --scheme would fit when it is given something else; a directory sink gets GGUF block types
-// refused likewise, and 2:4 packed weights expanded to dense.
+// directory; a named pipe or a device ("/dev/null") gets a stream. A GGUF sink takes F32 F16 BF16
+// Q8_0 Q4_0 Q4_1 and says which --scheme would fit when it is given something else; a directory
+// sink gets GGUF block types refused likewise, and 2:4 packed weights expanded to dense.
 std::unique_ptr<CheckpointWriter> create_model(const std::string& where,
                                                const SinkOptions& options);
 

@@ -10,8 +10,6 @@
 namespace hone {
 namespace {
 
-constexpr std::string_view kNull = "/dev/null";
-
 // A Hugging Face directory, which has no block types.
 class DirectoryWriter : public CheckpointWriter {
  public:
@@ -43,11 +41,18 @@ bool is_directory(const std::string& where) {
   return std::filesystem::is_directory(where, ignored);
 }
 
+// /dev/null, a named pipe, the shell's >(program).
+bool is_device_or_pipe(const std::string& where) {
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(where, ignored);
+  return exists(status) && !is_regular_file(status) && !is_directory(status);
+}
+
 }  // namespace
 
 bool writes_stream(const std::string& where) {
-  return where == "-" || where == kNull ||
-         (where.ends_with(".safetensors") && !is_directory(where));
+  if (where.ends_with(".safetensors")) return !is_directory(where);
+  return where == "-" || (is_device_or_pipe(where) && !where.ends_with(".gguf"));
 }
 
 std::unique_ptr<CheckpointWriter> create_model(const std::string& where,

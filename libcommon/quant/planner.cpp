@@ -45,10 +45,10 @@ class Planner {
     std::sort(weights.begin(), weights.end(),
               [](const StoredWeight& a, const StoredWeight& b) { return a.payload < b.payload; });
     for (const StoredWeight& weight : weights) add(weight);
-    if (result_.tensors.empty()) {
+    if (result_.tensors.empty() && !changes_container_) {
       throw usage_error(subject_ +
                         ": nothing would change; do --include, --exclude and --set "
-                        "leave any tensor, and is it not of that type already?");
+                        "leave any tensor?");
     }
     std::sort(steps_.begin(), steps_.end(),
               [](const Step& a, const Step& b) { return a.input < b.input; });
@@ -77,6 +77,7 @@ class Planner {
     }
     const bool same =
         scheme.kind == SchemeKind::kCast && weight.scale < 0 && payload.type == scheme.type;
+    changes_container_ |= same;  // as in --scheme bf16 -o x.gguf of a BF16 model
     if (scheme.kind == SchemeKind::kKeep || same) {
       keep(weight, known);
       return;
@@ -280,6 +281,7 @@ class Planner {
   int64_t regrouped_ = 0;
   int64_t unblocked_ = 0;
   int64_t decoded_ = 0;
+  bool changes_container_ = false;  // a tensor has the type that is wanted
   int64_t turned_ = 0;
 };
 

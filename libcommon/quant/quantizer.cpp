@@ -130,6 +130,7 @@ void say_summary(const QuantizePlan& plan, const Sizes& sizes) {
       text += ", " + fixed_text(sum.statistics.snr_db(), 1) + " dB";
     }
   }
+  if (text.empty()) text = "every tensor has its type already";
   log_note(text + "; " + human_bytes(static_cast<double>(sizes.before)) + " -> " +
            human_bytes(static_cast<double>(sizes.after)));
 }
