@@ -1,0 +1,1 @@
+hone-benchmark "$TESTDATA"/tiny-llama --against "$TESTDATA"/tiny-llama --no-speed --text "$TESTDATA"/text/english.txt --max-windows 4 --json | field "[v for k, v in d['quality'][0].items() if 'kl' in k][0], [v for k, v in d['quality'][0].items() if 'same' in k][0]"

@@ -1,0 +1,3 @@
+# exit 3
+: > empty
+hone-benchmark "$TESTDATA"/tiny-llama --no-speed --text empty

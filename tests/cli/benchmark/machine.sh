@@ -1,0 +1,1 @@
+hone-benchmark --machine --json | field "len(d['peaks']), d['models'], d['machine']['cores'] > 0"

@@ -1,0 +1,3 @@
+# exit 2
+command -v script > /dev/null || { echo 'no program script' >&2; exit 77; }
+script -qec 'hone-benchmark  > out' /dev/null < /dev/null

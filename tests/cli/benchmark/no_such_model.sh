@@ -1,0 +1,2 @@
+# exit 4
+hone-benchmark does-not-exist  -v

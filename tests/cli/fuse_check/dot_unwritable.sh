@@ -1,0 +1,2 @@
+# exit 4
+hone-fuse-check "$TESTDATA"/tiny-llama --no-run --dot nowhere/graph.dot

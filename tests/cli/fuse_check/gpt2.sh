@@ -1,0 +1,3 @@
+# Every fused chain is inside its tolerance, and something fuses.
+hone-fuse-check "$TESTDATA"/tiny-gpt2 --no-time --json > r.json
+field "d['passed'], d['fused']['launches'] < d['unfused']['launches']" < r.json

@@ -1,0 +1,2 @@
+# exit 4
+hone-fuse-check does-not-exist  -v

@@ -1,0 +1,1 @@
+hone-fuse-check "$TESTDATA"/tiny-llama --device ref --no-time

@@ -1,0 +1,2 @@
+# exit 2
+hone-fuse-check --no-such-option

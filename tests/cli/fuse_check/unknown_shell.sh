@@ -1,0 +1,2 @@
+# exit 2
+hone-fuse-check --hone-completion tcsh

@@ -1,0 +1,2 @@
+# exit 4
+hone-generate "$TESTDATA"/tiny-llama -f nowhere

@@ -1,0 +1,2 @@
+: > none
+hone-generate "$TESTDATA"/tiny-llama --prompts none

@@ -1,0 +1,3 @@
+# exit 3
+printf '{"prompt": "a"}\n\n%s\n' '{"prompt": "a", "token_ids": [1]}' > many
+hone-generate "$TESTDATA"/tiny-llama --prompts many

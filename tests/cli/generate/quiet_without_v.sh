@@ -1,0 +1,1 @@
+hone-generate "$TESTDATA"/tiny-llama -p 'The cat' -n 8 > text

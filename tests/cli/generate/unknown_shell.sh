@@ -1,0 +1,2 @@
+# exit 2
+hone-generate --hone-completion tcsh

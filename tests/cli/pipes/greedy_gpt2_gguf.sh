@@ -1,0 +1,3 @@
+# And as a GGUF file.
+hone-prune "$TESTDATA"/tiny-gpt2 --sparsity 0 -o model.gguf
+hone-generate model.gguf --prompts <(expected prompts tiny-gpt2) | expected ids | diff - <(expected answers tiny-gpt2)

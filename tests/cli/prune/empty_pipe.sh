@@ -1,0 +1,2 @@
+# exit 3
+hone-prune --sparsity 0.5 < /dev/null

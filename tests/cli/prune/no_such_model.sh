@@ -1,0 +1,2 @@
+# exit 4
+hone-prune does-not-exist --sparsity 0.5 -v

@@ -1,0 +1,2 @@
+# exit 2
+hone-prune "$TESTDATA"/tiny-llama --pattern 2:64

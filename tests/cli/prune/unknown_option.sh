@@ -1,0 +1,2 @@
+# exit 2
+hone-prune --no-such-option

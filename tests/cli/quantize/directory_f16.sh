@@ -1,0 +1,5 @@
+# A compressed directory is read back and computes as the stream does, on both backends.
+hone-quantize "$TESTDATA"/tiny-llama --scheme f16 -o dir
+hone-generate dir --token-ids 5,6,7 -n 8 > answer
+hone-quantize "$TESTDATA"/tiny-llama --scheme f16 | hone-generate --token-ids 5,6,7 -n 8 | cmp - answer
+hone-generate dir --device ref --token-ids 5,6,7 -n 8 | cmp - answer

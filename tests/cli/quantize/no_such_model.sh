@@ -1,0 +1,2 @@
+# exit 4
+hone-quantize does-not-exist --scheme w8a8 -v

@@ -1,0 +1,3 @@
+hone-quantize "$TESTDATA"/tiny-llama --scheme w4a16-asym --range minmax --threads 1 > one
+hone-quantize "$TESTDATA"/tiny-llama --scheme w4a16-asym --range minmax --threads 3 | cmp - one
+hone-generate --token-ids 5,6,7 -n 4 < one

@@ -1,0 +1,3 @@
+# A full disk behind standard output cannot look like success.
+# exit 4
+hone-quantize --help > /dev/full
