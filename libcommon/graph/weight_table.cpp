@@ -175,6 +175,7 @@ std::string storage_text(const WeightView& w) {
   std::string text =
       w.packed_bits > 0 ? "int" + std::to_string(w.packed_bits) : std::string(name(w.type));
   if (w.group > 0 && w.group < w.columns) text += " group " + std::to_string(w.group);
+  if (w.zeros) text += " asymmetric";
   if (w.index) text += " 2:4";
   if (w.quantize_input) text += " W8A8";
   return text;

@@ -108,11 +108,14 @@ void Session::State::check_memory(int64_t cache_bytes, int64_t activation_bytes)
 
 void Session::State::check_tokens(std::span<const StepToken> tokens) const {
   std::vector<int64_t> length = lengths;
+  std::vector<bool> begun(lengths.size(), false);  // only a sequence's first token may go back
   for (const StepToken& token : tokens) {
     CHECK(token.sequence >= 0 && token.sequence < options.sequences);
-    int64_t& own = length[static_cast<size_t>(token.sequence)];
-    CHECK(token.position >= 0 && token.position <= own);
-    own = token.position + 1;
+    const auto at = static_cast<size_t>(token.sequence);
+    CHECK(token.position >= 0 && token.position <= length[at]);
+    CHECK(!begun[at] || token.position == length[at]);
+    begun[at] = true;
+    length[at] = token.position + 1;
     if (token.position >= context) {
       throw usage_error("position " + std::to_string(token.position) +
                         " does not fit a context of " + std::to_string(context) +

@@ -67,8 +67,9 @@ class Session {
   ~Session();
 
   // Runs all tokens and returns the logits of those that want them, in order: [n, vocab], valid
-  // until the next call. Tokens of one sequence come with rising positions. Throws Error(kUsage)
-  // for a position beyond context() (names --ctx) and for an id outside the vocabulary.
+  // until the next call. The positions of one sequence's tokens rise by one each. Throws
+  // Error(kUsage) for a position beyond context() (names --ctx) and for an id outside the
+  // vocabulary.
   std::span<const float> step(std::span<const StepToken> tokens);
 
   // Forgets a sequence: its next token has position 0.
