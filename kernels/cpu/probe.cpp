@@ -9,6 +9,7 @@
 #include <new>
 #include <vector>
 
+#include "kernels/cpu/targets.h"
 #include "kernels/parallel.h"
 
 #undef HWY_TARGET_INCLUDE
