@@ -57,6 +57,7 @@ bool writes_stream(const std::string& where) {
 
 std::unique_ptr<CheckpointWriter> create_model(const std::string& where,
                                                const SinkOptions& options) {
+  if (where.empty()) throw usage_error("-o needs a name; - is standard output");
   if (writes_stream(where)) return create_stream(where, options);
   if (where.ends_with(".gguf") && !is_directory(where)) {
     return expand_sparse(create_gguf_model(where, options), where);

@@ -6,8 +6,9 @@
 Each fault must give its documented exit code, one line on standard error, and leave nothing behind;
 never a crash, a hang, or a word from a sanitizer. Bytes are broken in a model of 4 kB in each
 container: cut at every byte of the header and every 97th of the data, and one bit of every header
-byte turned over. The tools take turns over the cuts, and meet together at every 41st. --quick: a
-small sample. Exit code 1 on a failure; what cannot be tried here is named as skipped.
+byte turned over. The tools take turns over the cuts, and meet together at every 41st. Sanitized
+programs are slow and get every third byte. --quick: a small sample. Exit code 1 on a failure; what
+cannot be tried here is named as skipped.
 """
 import os
 import resource
@@ -68,6 +69,7 @@ class Bench:
         self.quick = quick
         self.tally = Tally()
         self.sanitized = self.is_sanitized()
+        self.stride = 29 if quick else 3 if self.sanitized else 1  # of header bytes
 
     def command(self, line, **values):
         words = [word.format(**values) for word in line.split()]
@@ -164,14 +166,17 @@ def tools_for(position, index):
     return names if position % 41 == 0 else [names[index % len(names)]]
 
 
-def cuts(container, quick):
-    header = range(0, container.header_bytes, 29 if quick else 1)
-    data = range(container.header_bytes, len(container.intact), 997 if quick else 97)
-    return [*header, *data, len(container.intact) - 1]
+def header_offsets(bench, container):
+    return range(0, container.header_bytes, bench.stride)
+
+
+def cuts(bench, container):
+    data = range(container.header_bytes, len(container.intact), 97 * min(bench.stride, 10))
+    return [*header_offsets(bench, container), *data, len(container.intact) - 1]
 
 
 def truncations(bench, container):
-    for index, cut in enumerate(cuts(container, bench.quick)):
+    for index, cut in enumerate(cuts(bench, container)):
         for tool in tools_for(cut, index):
             name = f"{tool} of {container.name} cut at {cut}"
             yield container, tool, container.intact[:cut], (BAD_INPUT,), name
@@ -179,7 +184,7 @@ def truncations(bench, container):
 
 def flips(bench, container):
     """Not every change can be seen: a number may become another number."""
-    for index, at in enumerate(range(0, container.header_bytes, 29 if bench.quick else 1)):
+    for index, at in enumerate(header_offsets(bench, container)):
         content = bytearray(container.intact)
         content[at] ^= 1 << at % 8
         for tool in tools_for(at, index):
