@@ -1,15 +1,9 @@
 #include "libcommon/compress/buffers.h"
 
+#include <iterator>
 #include <utility>
 
 namespace hone {
-namespace {
-
-// Larger buffers (whole tensors) are given back to the system; a few of the small ones are kept.
-constexpr int64_t kKeptBytes = 16 << 20;
-constexpr size_t kKeptBuffers = 4;
-
-}  // namespace
 
 bool BufferPool::wait_for_room(State& state, std::unique_lock<std::mutex>& lock, int64_t size) {
   state.returned.wait(
@@ -24,7 +18,7 @@ std::shared_ptr<Bytes> BufferPool::own(Bytes bytes) {
     const std::lock_guard lock(state->mutex);
     state->used -= size;
     if (static_cast<int64_t>(buffer->capacity()) <= kKeptBytes &&
-        state->free.size() < kKeptBuffers) {
+        std::ssize(state->free) < kKeptBuffers) {
       state->free.push_back(std::move(*buffer));
     }
     state->returned.notify_all();
@@ -43,6 +37,7 @@ std::shared_ptr<Bytes> BufferPool::take(int64_t size) {
       state_->free.pop_front();
     }
   }
+  if (static_cast<int64_t>(bytes.capacity()) < size) bytes = Bytes();  // growing would double it
   bytes.resize(static_cast<size_t>(size));
   return own(std::move(bytes));
 }
@@ -61,6 +56,7 @@ Bytes BufferPool::scratch() {
   if (state_->free.empty()) return {};
   Bytes bytes = std::move(state_->free.front());
   state_->free.pop_front();
+  bytes.clear();
   return bytes;
 }
 

@@ -16,13 +16,16 @@ namespace hone {
 // than the copy into them.
 class BufferPool {
  public:
+  static constexpr int64_t kKeptBuffers = 4;  // at rest, of at most kKeptBytes; not counted
+  static constexpr int64_t kKeptBytes = 8 << 20;
+
   explicit BufferPool(int64_t limit) : state_(std::make_shared<State>()) { state_->limit = limit; }
 
   // Null after close(). The buffer goes back when its last owner drops it.
   std::shared_ptr<Bytes> take(int64_t size);
   // The same for bytes whose number is known only after they were made.
   std::shared_ptr<Bytes> adopt(Bytes bytes);
-  Bytes scratch();  // an empty-handed start: any old content, not counted
+  Bytes scratch();  // empty, with some capacity; not counted
   void close();
 
  private:

@@ -54,6 +54,13 @@ void MatrixInput::start(const SideTensors& sides) {
   }
 }
 
+void MatrixInput::release() {
+  parts_.clear();
+  zeros_ = {};
+  whole_ = {};
+  chunk_ = {};
+}
+
 void MatrixInput::load(const Chunk& chunk, ThreadPool& pool) {
   chunk_ = chunk;
   if (joined_) {

@@ -27,6 +27,7 @@ class MatrixInput {
   bool transposed() const { return transpose_; }
 
   void start(const SideTensors& sides);
+  void release();                                   // gives up all memory
   void load(const Chunk& chunk, ThreadPool& pool);  // chunk.bytes must stay alive until the next
   // Rows first_row() .. first_row() + loaded_rows() - 1 can be decoded, from any thread.
   int64_t first_row() const { return transpose_ ? 0 : chunk_.first; }

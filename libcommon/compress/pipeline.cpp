@@ -18,8 +18,9 @@ namespace {
 
 // Room for a chunk being read, one waiting and one being worked on; the same behind the worker.
 // A held tensor of kWholeBytes and the next one's beginning fit, too.
-constexpr int64_t kInputBytes = 64 << 20;
-constexpr int64_t kOutputBytes = 32 << 20;
+constexpr int64_t kInputBytes = 48 << 20;
+constexpr int64_t kOutputBytes = 24 << 20;
+constexpr int64_t kIdleBytes = 2 * BufferPool::kKeptBuffers * kChunkBytes;  // kept for reuse
 
 struct OutputItem {
   std::shared_ptr<Bytes> storage;
@@ -195,7 +196,7 @@ void run_pipeline(CheckpointReader& reader, CheckpointWriter& writer, const Stag
 }
 
 int64_t pipeline_memory(const CheckpointHeader& input, const StagePlan& plan, bool random_access) {
-  constexpr int64_t kProgram = 24 << 20;  // code, libraries, threads
+  constexpr int64_t kProgram = 32 << 20;  // code, libraries, threads and what they decode
   int64_t largest_held = 0;
   int64_t largest_kept = 0;
   for (const Step& step : plan.steps) {
@@ -211,7 +212,8 @@ int64_t pipeline_memory(const CheckpointHeader& input, const StagePlan& plan, bo
     for (size_t i = 1; i < step.outputs.size(); ++i) kept += step.outputs[i].bytes();
     largest_kept = std::max(largest_kept, kept);
   }
-  const int64_t buffers = std::min(kInputBytes + kOutputBytes, 2 * input.total_bytes());
+  const int64_t buffers =
+      std::min(kInputBytes + kOutputBytes + kIdleBytes, 3 * input.total_bytes());
   return kProgram + buffers + std::max<int64_t>(largest_held - kInputBytes, 0) + largest_kept +
          3 * side_file_bytes(input);
 }

@@ -26,10 +26,7 @@ uint32_t locate(const std::vector<int64_t>& histogram, int64_t& wanted) {
 
 }  // namespace
 
-Selection::Selection(int64_t count) : wanted_(count), none_(count == 0) {
-  CHECK(count >= 0);
-  histogram_.assign(kHighBuckets, 0);
-}
+Selection::Selection(int64_t count) : wanted_(count), none_(count == 0) { CHECK(count >= 0); }
 
 Selection::Selection(Selection&& other) noexcept
     : wanted_(other.wanted_),
@@ -57,6 +54,7 @@ void Selection::count(int level, std::span<const float> scores) {
     }
   }
   const std::lock_guard lock(mutex_);
+  histogram_.resize(local.size());  // not before it is needed: a plan has a selection per tensor
   for (size_t i = 0; i < local.size(); ++i) histogram_[i] += local[i];
 }
 
@@ -68,7 +66,7 @@ void Selection::settle(int level) {
   const uint32_t bucket = locate(histogram_, wanted_);
   if (level == 0) {
     high_ = bucket;
-    histogram_.assign(kLowBuckets, 0);
+    histogram_.clear();
     return;
   }
   bound_ = std::bit_cast<float>(high_ << 16 | bucket);

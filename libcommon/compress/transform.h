@@ -43,8 +43,10 @@ class Transform {
 
   virtual void start(const SideTensors&) {}
   virtual void scan(int /*pass*/, const Chunk&, ThreadPool&) {}
-  // Bytes that follow in the step's outputs; `out` comes with old content and any size.
+  // Bytes that follow in the step's outputs; `out` comes empty.
   virtual void apply(const Chunk& chunk, Bytes& out, ThreadPool& pool) = 0;
+  // What is left of the outputs. Everything that grows with the tensor is given up here: a plan
+  // holds the transforms of all tensors from beginning to end.
   virtual void finish(Bytes& out) { out.clear(); }
 };
 

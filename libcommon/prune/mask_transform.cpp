@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <utility>
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
@@ -67,10 +67,12 @@ struct MaskTransform::Rows {
 MaskTransform::MaskTransform(MatrixInput input, std::unique_ptr<Mask> mask, MaskJob job)
     : input_(std::move(input)), mask_(std::move(mask)), job_(std::move(job)) {
   CHECK(can_encode(job_.type) && job_.score != nullptr);
-  if (job_.packed) {
-    CHECK(input_.columns() % 8 == 0);
-    index_.resize(static_cast<size_t>(input_.rows() * input_.columns() / 8));
-  }
+  CHECK(!job_.packed || input_.columns() % 8 == 0);
+}
+
+void MaskTransform::start(const SideTensors& sides) {
+  input_.start(sides);
+  if (job_.packed) index_.resize(static_cast<size_t>(input_.rows() * input_.columns() / 8));
 }
 
 int64_t MaskTransform::grain(int64_t elements) const {
@@ -197,6 +199,9 @@ void MaskTransform::write_row(int64_t row, const float* weights, Bytes& out) {
   encode_row(job_.type, kept.data(), columns / 2, out.data() + local * bytes);
 }
 
-void MaskTransform::finish(Bytes& out) { out = index_; }
+void MaskTransform::finish(Bytes& out) {
+  out = std::exchange(index_, {});
+  input_.release();
+}
 
 }  // namespace hone

@@ -47,7 +47,7 @@ class MaskTransform final : public Transform {
   int scans() const override { return mask_->scans(); }
   bool whole() const override { return input_.transposed(); }
   int64_t row_multiple() const override { return mask_->band_rows(); }
-  void start(const SideTensors& sides) override { input_.start(sides); }
+  void start(const SideTensors& sides) override;
   void scan(int pass, const Chunk& chunk, ThreadPool& pool) override;
   void apply(const Chunk& chunk, Bytes& out, ThreadPool& pool) override;
   void finish(Bytes& out) override;

@@ -24,6 +24,7 @@ class CastTransform final : public Transform {
   bool whole() const override { return input_.transposed(); }
   void start(const SideTensors& sides) override { input_.start(sides); }
   void apply(const Chunk& chunk, Bytes& out, ThreadPool& pool) override;
+  void finish(Bytes&) override { input_.release(); }
 
   const ErrorStatistics& statistics() const { return statistics_; }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
@@ -32,6 +33,10 @@ RoundingTransform::RoundingTransform(MatrixInput input, RoundingJob job)
                      ? inside(job_.scheme, input_.rows() * input_.columns())
                      : 0) {
   CHECK(job_.scheme.scaled() && input_.columns() % sharing() == 0);
+}
+
+void RoundingTransform::start(const SideTensors& sides) {
+  input_.start(sides);
   const int64_t scale_count = per_tensor() ? 1 : input_.rows() * groups();
   scales_.resize(static_cast<size_t>(scale_count * row_bytes(job_.scale_type, 1)));
   if (!job_.scheme.symmetric) zeros_.resize(static_cast<size_t>(input_.rows() * groups()));
@@ -191,7 +196,7 @@ ErrorStatistics RoundingTransform::round_row(int64_t row, std::byte* out) {
 }
 
 void RoundingTransform::finish(Bytes& out) {
-  out = scales_;
+  out = std::exchange(scales_, {});
   if (!job_.scheme.symmetric) {
     const int64_t words = packed_row_bytes(input_.rows(), job_.scheme.bits) / 4;
     const size_t at = out.size();
@@ -203,6 +208,8 @@ void RoundingTransform::finish(Bytes& out) {
     const auto* bytes = reinterpret_cast<const std::byte*>(shape);
     out.insert(out.end(), bytes, bytes + sizeof shape);
   }
+  zeros_ = {};
+  input_.release();
 }
 
 }  // namespace hone

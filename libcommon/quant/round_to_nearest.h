@@ -31,7 +31,7 @@ class RoundingTransform final : public Transform {
 
   int scans() const override;
   bool whole() const override { return input_.transposed(); }
-  void start(const SideTensors& sides) override { input_.start(sides); }
+  void start(const SideTensors& sides) override;
   void scan(int pass, const Chunk& chunk, ThreadPool& pool) override;
   void apply(const Chunk& chunk, Bytes& out, ThreadPool& pool) override;
   void finish(Bytes& out) override;
