@@ -1,8 +1,12 @@
 // Stored weights to vectors of f32, one struct per storage. A reader stands on one row:
 //
-//   segment_end(c)  the columns [c, segment_end(c)) share a scale; multiples of kLanes
 //   begin(c)        go to the segment that starts at column c: reads its scale
+//   segment_end(c)  after begin(c): the columns [c, segment_end(c)) share a scale; multiples of
+//                   kParts * kLanes
 //   load(c)         kLanes values from column c on, inside the segment
+//
+// A reader whose storage interleaves columns gives kParts vectors from c on by load<0>(c),
+// load<1>(c) ... instead, so that what they share is computed once.
 //
 // What load returns are the same floats that codec gives: a product reads them from registers and a
 // tile from memory, with equal results. Compiled once per target (no ordinary include guard).
@@ -39,7 +43,7 @@ using Words = hn::Vec<Tag<uint32_t>>;
 
 constexpr FloatTag kFloatTag;
 constexpr int64_t kLanes = hn::MaxLanes(FloatTag());
-constexpr int64_t kEndless = int64_t{1} << 62;
+constexpr int64_t kEndless = int64_t{1} << 61;  // twice it, for 2:4, still fits
 
 // F16C or its like: F16 is widened by one instruction.
 constexpr bool kNativeHalf =
@@ -156,6 +160,7 @@ constexpr int64_t kLine = 64;
 
 template <Floats (*kWiden)(const void*), int kBytes>
 struct PlainReader {
+  static constexpr int kParts = 1;
   const std::byte* row;
 
   PlainReader(const WeightView& w, int64_t r) : row(w.payload + r * w.row_stride) {}
@@ -192,7 +197,8 @@ struct F8Codes {
   HWY_INLINE Floats load(int64_t c) const { return widen_f8e4m3(row + c); }
 };
 
-// Packed integers of 2, 4 or 8 bits: bytes are spread so that each holds one.
+// Packed integers of 2, 4 or 8 bits: bytes are spread so that each holds one, or, with AVX2, each
+// lane shifts a word of its own.
 template <int kBits>
 struct PackedCodes {
   static constexpr int kOffset = 1 << (kBits - 1);
@@ -207,12 +213,22 @@ struct PackedCodes {
     } else if constexpr (kLanes == 1) {
       const int bits = std::to_integer<int>(*from) >> (c * kBits % 8) & (2 * kOffset - 1);
       return hn::Set(kFloatTag, static_cast<float>(bits));
+    } else if constexpr (kLanes == 8) {
+      return to_floats(shift_apart(from));
     } else {
       return to_floats(hn::PromoteTo(Tag<int32_t>(), spread(from)));
     }
   }
 
  private:
+  // Eight integers.
+  static HWY_INLINE Ints shift_apart(const std::byte* from) {
+    const Tag<uint32_t> d;
+    std::conditional_t<kBits == 4, uint32_t, uint16_t> bits;
+    std::memcpy(&bits, from, sizeof bits);
+    const Words codes = hn::Shr(hn::Set(d, bits), hn::Mul(hn::Iota(d, 0), hn::Set(d, kBits)));
+    return hn::BitCast(Tag<int32_t>(), hn::And(codes, hn::Set(d, 2 * kOffset - 1)));
+  }
   // 4 bits: byte hi|lo -> 16-bit lane 0 hi 0 lo.  2 bits: byte d|c|b|a -> 32-bit lane d c b a.
   static HWY_INLINE auto spread(const std::byte* from) {
     using Wide = std::conditional_t<kBits == 4, uint16_t, uint32_t>;
@@ -272,48 +288,109 @@ struct UnpackedCodes {
   }
 };
 
-// (code - zero) * scale, in groups. Subtracting is exact; the product rounds once, as codec's does.
-template <class Codes>
-struct GroupedReader {
-  Codes codes;
-  const std::byte* scales;  // of this row
-  const int8_t* zeros;
+// Scales and zero points of a row, met group by group: a division per group would cost as much as
+// decoding two vectors.
+struct Groups {
+  const std::byte* scales = nullptr;  // of this row
+  const int8_t* zeros = nullptr;
   DType scale_type;
-  int64_t group;
-  Floats scale;
-  Floats zero;
+  int64_t size;     // columns of a group
+  int64_t current;  // group
+  int64_t end;      // its last column + 1
 
-  GroupedReader(const WeightView& w, int64_t r)
-      : codes(w, r),
-        scales(nullptr),
-        zeros(nullptr),
-        scale_type(w.scale_type),
-        group(w.scales ? w.group : kEndless),
-        scale(hn::Set(kFloatTag, 1.0f)) {
-    zero = hn::Set(kFloatTag, static_cast<float>(Codes::kOffset));
+  Groups(const WeightView& w, int64_t r)
+      : scale_type(w.scale_type), size(w.scales ? w.group : kEndless), current(0), end(size) {
     if (!w.scales) return;
     const int64_t groups = w.columns / w.group;
     scales = w.scales + (w.scale_rows == 1 ? 0 : r) * row_bytes(scale_type, groups);
     if (w.zeros) zeros = w.zeros + r * groups;
   }
 
-  HWY_INLINE int64_t segment_end(int64_t c) const {
-    return std::min((c / group + 1) * group, codes.segment_end(c));
+  HWY_INLINE void go_to(int64_t c) {
+    if (c == end) {
+      ++current;
+      end += size;
+    } else if (c > end || c < end - size) {
+      current = c / size;
+      end = (current + 1) * size;
+    }
   }
+  HWY_INLINE float scale() const { return scales ? load_scale(scale_type, scales, current) : 1; }
+  HWY_INLINE float zero() const { return zeros ? zeros[current] : 0; }
+};
+
+// (code - zero) * scale, in groups. Subtracting is exact; the product rounds once, as codec's does.
+template <class Codes>
+struct GroupedReader {
+  static constexpr int kParts = 1;
+  Codes codes;
+  Groups groups;
+  Floats scale;
+  Floats zero;
+
+  GroupedReader(const WeightView& w, int64_t r) : codes(w, r), groups(w, r) {}
   HWY_INLINE void begin(int64_t c) {
     codes.begin(c);
-    const int64_t g = c / group;
-    if (scales) scale = hn::Set(kFloatTag, load_scale(scale_type, scales, g));
-    if (zeros) zero = hn::Set(kFloatTag, static_cast<float>(zeros[g] + Codes::kOffset));
+    groups.go_to(c);
+    scale = hn::Set(kFloatTag, groups.scale());
+    zero = hn::Set(kFloatTag, groups.zero() + static_cast<float>(Codes::kOffset));
+  }
+  HWY_INLINE int64_t segment_end(int64_t c) const {
+    return std::min(groups.end, codes.segment_end(c));
   }
   HWY_INLINE Floats load(int64_t c) const { return hn::Mul(hn::Sub(codes.load(c), zero), scale); }
 };
+
+#if HWY_TARGET == HWY_AVX3
+// Packed integers of 2, 3 or 4 bits, where one instruction looks up sixteen floats by the low four
+// bits of sixteen words: all values that a group can have are computed when it begins, by the same
+// operations as above, and each word is shifted so that its code comes lowest. What lies above a
+// code of 2 or 3 bits does not matter: the table repeats itself.
+template <int kBits>
+struct TableReader {
+  static constexpr int kParts = 1;
+  static constexpr int kSecond = 2 * kBits - 4;  // byte of the word that ends with the last code
+  const std::byte* row;
+  Groups groups;
+  Floats table;
+
+  TableReader(const WeightView& w, int64_t r) : row(w.payload + r * w.row_stride), groups(w, r) {}
+  HWY_INLINE int64_t segment_end(int64_t) const { return groups.end; }
+  HWY_INLINE void begin(int64_t c) {
+    const Tag<int32_t> d;
+    groups.go_to(c);
+    const float zero = groups.zero() + static_cast<float>(1 << (kBits - 1));
+    const Floats codes = to_floats(hn::And(hn::Iota(d, 0), hn::Set(d, (1 << kBits) - 1)));
+    table = hn::Mul(hn::Sub(codes, hn::Set(kFloatTag, zero)), hn::Set(kFloatTag, groups.scale()));
+  }
+  // Codes 0-7 lie in the first word, 8-15 in the second (for 2 bits they are the same one).
+  HWY_INLINE Floats load(int64_t c) const {
+    const std::byte* const from = row + c * kBits / 8;
+    int32_t first;
+    int32_t second;
+    std::memcpy(&first, from, sizeof first);
+    std::memcpy(&second, from + kSecond, sizeof second);
+    const __m512i words = _mm512_mask_set1_epi32(_mm512_set1_epi32(first), 0xff00, second);
+    const __m512i codes = _mm512_srlv_epi32(words, shifts());
+    return Floats{_mm512_permutexvar_ps(codes, table.raw)};
+  }
+
+ private:
+  static HWY_INLINE __m512i shifts() {
+    constexpr int b = kBits;
+    constexpr int e = 32 - 8 * kBits;  // of code 8
+    return _mm512_setr_epi32(0, b, 2 * b, 3 * b, 4 * b, 5 * b, 6 * b, 7 * b, e, e + b, e + 2 * b,
+                             e + 3 * b, e + 4 * b, e + 5 * b, e + 6 * b, e + 7 * b);
+  }
+};
+#endif
 
 // ---- GGUF blocks (drawn in formats.h). Products of scales and integers are exact in f32, so that
 // only adding a minimum rounds, once, fused or not.
 
 template <class Block>
 struct BlockReader {
+  static constexpr int kParts = 1;
   const Block* row;
   const Block* block = nullptr;
 

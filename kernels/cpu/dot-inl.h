@@ -17,6 +17,7 @@
 #endif
 
 #include "kernels/cpu/decode-inl.h"
+#include "kernels/cpu/sparse-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
@@ -30,60 +31,100 @@ HWY_INLINE float sum_lanes(Floats v) { return hn::GetLane(hn::SumOfLanes(kFloatT
 // Columns that fill whole vectors.
 HWY_INLINE int64_t whole_columns(int64_t columns) { return columns / kLanes * kLanes; }
 
-// decode_span for any first column; count < 16.
+// decode_span for any first column; count < 32.
 void decode_tail(const WeightView& w, int64_t row, int64_t begin, int64_t count, float* out) {
-  float values[32];
+  float values[48];
   const int64_t first = begin / 16 * 16;
   decode_span(w, row, first, begin + count - first, values);
   std::copy_n(values + (begin - first), count, out);
 }
 
+// Columns that a reader gives at once.
+template <class Reader>
+constexpr int64_t kStep = Reader::kParts* kLanes;
+
+template <int kPart, class Reader>
+HWY_INLINE Floats load_part(const Reader& reader, int64_t c) {
+  if constexpr (Reader::kParts == 1) {
+    return reader.load(c);
+  } else {
+    return reader.template load<kPart>(c);
+  }
+}
+
+// A row on its way through a chunk.
+template <class Reader>
+struct RowDot {
+  Reader reader;
+  Floats sum = hn::Zero(kFloatTag);
+
+  RowDot(const WeightView& w, int64_t row) : reader(w, row) {}
+
+  template <int kPart = 0>
+  HWY_INLINE void add_step(int64_t c, const float* x) {
+    const Floats token = hn::LoadU(kFloatTag, x + c + kPart * kLanes);
+    sum = hn::MulAdd(load_part<kPart>(reader, c), token, sum);
+    if constexpr (kPart + 1 < Reader::kParts) add_step<kPart + 1>(c, x);
+  }
+  // The last vector of a row of 2:4, where it is half a step.
+  void add_half_step(const WeightView& w, int64_t row, int64_t c, const float* x) {
+    float values[kLanes];
+    decode_span(w, row, c, kLanes, values);
+    sum = hn::MulAdd(hn::LoadU(kFloatTag, values), hn::LoadU(kFloatTag, x + c), sum);
+  }
+  HWY_INLINE void finish_chunk(float& total) {
+    total += sum_lanes(sum);
+    sum = hn::Zero(kFloatTag);
+  }
+};
+
 // sums[r] += row0 + r times x, over the whole vectors of columns.
 template <class Reader, int kCount>
 void dot_rows(const WeightView& w, int64_t row0, const float* x, float* sums) {
   static_assert(kCount == 1 || kCount == 4);
-  Reader r0(w, row0);
-  Reader r1(w, row0 + (kCount > 1 ? 1 : 0));
-  Reader r2(w, row0 + (kCount > 1 ? 2 : 0));
-  Reader r3(w, row0 + (kCount > 1 ? 3 : 0));
+  using Row = RowDot<Reader>;
+  Row r0(w, row0);
+  Row r1(w, row0 + (kCount > 1 ? 1 : 0));
+  Row r2(w, row0 + (kCount > 1 ? 2 : 0));
+  Row r3(w, row0 + (kCount > 1 ? 3 : 0));
+  const auto each = [&](auto&& body) HWY_ATTR {
+    body(r0, 0);
+    if constexpr (kCount > 1) body(r1, 1), body(r2, 2), body(r3, 3);
+  };
   const int64_t columns = whole_columns(w.columns);
+  const int64_t stepped = columns / kStep<Reader> * kStep<Reader>;
   for (int64_t chunk = 0; chunk < columns; chunk += kChunk) {
     const int64_t chunk_end = std::min(chunk + kChunk, columns);
-    Floats a0 = hn::Zero(kFloatTag), a1 = a0, a2 = a0, a3 = a0;
-    for (int64_t c = chunk; c < chunk_end;) {
-      const int64_t end = std::min(r0.segment_end(c), chunk_end);
-      r0.begin(c);
-      if constexpr (kCount > 1) r1.begin(c), r2.begin(c), r3.begin(c);
-      for (; c < end; c += kLanes) {
-        const Floats token = hn::LoadU(kFloatTag, x + c);
-        a0 = hn::MulAdd(r0.load(c), token, a0);
-        if constexpr (kCount > 1) {
-          a1 = hn::MulAdd(r1.load(c), token, a1);
-          a2 = hn::MulAdd(r2.load(c), token, a2);
-          a3 = hn::MulAdd(r3.load(c), token, a3);
-        }
+    const int64_t step_end = std::min(chunk_end, stepped);
+    for (int64_t c = chunk; c < step_end;) {
+      each([c](Row& row, int) HWY_ATTR { row.reader.begin(c); });
+      const int64_t end = std::min(r0.reader.segment_end(c), step_end);
+      for (; c < end; c += kStep<Reader>) {
+        each([c, x](Row& row, int) HWY_ATTR { row.add_step(c, x); });
       }
     }
-    sums[0] += sum_lanes(a0);
-    if constexpr (kCount > 1) {
-      sums[1] += sum_lanes(a1);
-      sums[2] += sum_lanes(a2);
-      sums[3] += sum_lanes(a3);
+    if (step_end < chunk_end) {
+      each([&](Row& row, int i) HWY_ATTR { row.add_half_step(w, row0 + i, step_end, x); });
     }
+    each([sums](Row& row, int i) HWY_ATTR { row.finish_chunk(sums[i]); });
   }
 }
 
-// Columns [begin, end) of a row as f32; begin is a multiple of 16 and of the block.
+template <int kPart = 0, class Reader>
+HWY_INLINE void store_step(const Reader& reader, int64_t c, float* out) {
+  hn::StoreU(load_part<kPart>(reader, c), kFloatTag, out + kPart * kLanes);
+  if constexpr (kPart + 1 < Reader::kParts) store_step<kPart + 1>(reader, c, out);
+}
+
+// Columns [begin, end) of a row as f32; begin is a multiple of 32 and of the block.
 template <class Reader>
 void decode_part(const WeightView& w, int64_t row, int64_t begin, int64_t end, float* out) {
   Reader reader(w, row);
-  const int64_t whole = begin + whole_columns(end - begin);
+  const int64_t whole = begin + (end - begin) / kStep<Reader> * kStep<Reader>;
   for (int64_t c = begin; c < whole;) {
-    const int64_t segment_end = std::min(reader.segment_end(c), whole);
     reader.begin(c);
-    for (; c < segment_end; c += kLanes) {
-      hn::StoreU(reader.load(c), kFloatTag, out + (c - begin));
-    }
+    const int64_t segment_end = std::min(reader.segment_end(c), whole);
+    for (; c < segment_end; c += kStep<Reader>) store_step(reader, c, out + (c - begin));
   }
   if (whole < end) decode_tail(w, row, whole, end - whole, out + (whole - begin));
 }
@@ -101,132 +142,103 @@ struct Kernels {
 };
 
 template <class Reader>
-constexpr Kernels kernels_of() {
-  return {decode_part<Reader>, dot_rows<Reader, 1>, dot_rows<Reader, 4>};
+constexpr Kernels kDenseKernels{decode_part<Reader>, dot_rows<Reader, 1>, dot_rows<Reader, 4>};
+
+constexpr Kernels kAnyKernels{decode_any, nullptr, nullptr};
+
+// 2:4 on top of blocks is left to codec: no file has it.
+template <class Reader>
+const Kernels& kernels_of(const WeightView& w) {
+  if (!w.index) return kDenseKernels<Reader>;
+  if constexpr (Reader::kParts == 1) {
+    return kDenseKernels<SparseReader<Reader>>;
+  } else {
+    return kAnyKernels;
+  }
 }
 
-Kernels kernels_of_packed(int bits) {
-  if (bits == 2) return kernels_of<GroupedReader<PackedCodes<2>>>();
-  if (bits == 4) return kernels_of<GroupedReader<PackedCodes<4>>>();
-  if (bits == 8) return kernels_of<GroupedReader<PackedCodes<8>>>();
-  if (bits == 3) return kernels_of<GroupedReader<UnpackedCodes<3>>>();
-  if (bits == 5) return kernels_of<GroupedReader<UnpackedCodes<5>>>();
-  if (bits == 6) return kernels_of<GroupedReader<UnpackedCodes<6>>>();
-  CHECK(bits == 7);
-  return kernels_of<GroupedReader<UnpackedCodes<7>>>();
+// Few bits: by table where there is an instruction for it.
+template <int kBits>
+const Kernels& kernels_of_few_bits(const WeightView& w) {
+#if HWY_TARGET == HWY_AVX3
+  return kernels_of<TableReader<kBits>>(w);
+#else
+  using Codes = std::conditional_t<kBits == 3, UnpackedCodes<kBits>, PackedCodes<kBits>>;
+  return kernels_of<GroupedReader<Codes>>(w);
+#endif
 }
 
-Kernels kernels_without_scales(DType type) {
-  switch (type) {
+const Kernels& kernels_of_packed(const WeightView& w) {
+  switch (w.packed_bits) {
+    case 2:
+      return kernels_of_few_bits<2>(w);
+    case 3:
+      return kernels_of_few_bits<3>(w);
+    case 4:
+      return kernels_of_few_bits<4>(w);
+    case 5:
+      return kernels_of<GroupedReader<UnpackedCodes<5>>>(w);
+    case 6:
+      return kernels_of<GroupedReader<UnpackedCodes<6>>>(w);
+    case 7:
+      return kernels_of<GroupedReader<UnpackedCodes<7>>>(w);
+    default:
+      CHECK(w.packed_bits == 8);
+      return kernels_of<GroupedReader<PackedCodes<8>>>(w);
+  }
+}
+
+const Kernels& kernels_without_scales(const WeightView& w) {
+  switch (w.type) {
     case DType::kF32:
-      return kernels_of<F32Reader>();
+      return kernels_of<F32Reader>(w);
     case DType::kF16:
-      return kernels_of<F16Reader>();
+      return kernels_of<F16Reader>(w);
     case DType::kBF16:
-      return kernels_of<Bf16Reader>();
+      return kernels_of<Bf16Reader>(w);
 #define X(name)        \
   case DType::k##name: \
-    return kernels_of<name##Reader>();
+    return kernels_of<name##Reader>(w);
       FOR_EACH_FORMAT(X)
 #undef X
     default:
-      return {decode_any, nullptr, nullptr};
+      return kAnyKernels;
   }
 }
 
-// For a dense matrix.
-Kernels choose_kernels(const WeightView& w) {
-  const bool scale_per_vector = !w.scales || w.group == w.columns || w.group % 16 == 0;
-  if (!scale_per_vector) return {decode_any, nullptr, nullptr};
-  if (w.packed_bits != 0) return kernels_of_packed(w.packed_bits);
-  if (w.type == DType::kI8) return kernels_of<GroupedReader<I8Codes>>();
-  if (w.type == DType::kF8E4M3) return kernels_of<GroupedReader<F8Codes>>();
-  if (w.scales) return {decode_any, nullptr, nullptr};
-  return kernels_without_scales(w.type);
-}
-
-// ---- Any storage, 2:4 included.
-
-// [position of the first kept | position of the second << 2] -> where each byte of four floats
-// comes from in two: 0x80 gives zero.
-struct ExpandTable {
-  alignas(16) uint8_t bytes[16][16];
-  constexpr ExpandTable() : bytes() {
-    for (int nibble = 0; nibble < 16; ++nibble) {
-      for (int i = 0; i < 16; ++i) {
-        const int column = i / 4;
-        const int byte = i % 4;
-        bytes[nibble][i] = column == nibble >> 2    ? static_cast<uint8_t>(4 + byte)
-                           : column == (nibble & 3) ? static_cast<uint8_t>(byte)
-                                                    : 0x80;
-      }
-    }
-  }
-};
-inline constexpr ExpandTable kExpandTable;
-
-HWY_INLINE void expand_quadruple(const float* kept, unsigned nibble, float* out) {
-#if HWY_TARGET == HWY_SCALAR
-  const float two[2] = {kept[0], kept[1]};
-  std::fill_n(out, 4, 0.0f);
-  out[nibble & 3] = two[0];
-  out[nibble >> 2] = two[1];
-#else
-  const hn::CappedTag<uint8_t, 16> d;
-  const hn::CappedTag<float, 4> floats;
-  const auto pair = hn::LoadU(hn::CappedTag<float, 2>(), kept);
-  const auto bytes = hn::BitCast(d, hn::ZeroExtendVector(floats, pair));
-  const auto from = hn::Load(d, kExpandTable.bytes[nibble]);
-  hn::StoreU(hn::BitCast(floats, hn::TableLookupBytesOr0(bytes, from)), floats, out);
-#endif
+const Kernels& choose_kernels(const WeightView& w) {
+  // In vectors of up to 16 lanes of kept elements.
+  const int64_t unit = w.index ? 32 : 16;
+  const bool scale_per_vector = !w.scales || w.group == w.columns || w.group % unit == 0;
+  if (!scale_per_vector) return kAnyKernels;
+  if (w.packed_bits != 0) return kernels_of_packed(w);
+  if (w.type == DType::kI8) return kernels_of<GroupedReader<I8Codes>>(w);
+  if (w.type == DType::kF8E4M3) return kernels_of<GroupedReader<F8Codes>>(w);
+  if (w.scales) return kAnyKernels;
+  return kernels_without_scales(w);
 }
 
 // Reads weights of one matrix, whatever they are stored as.
 class Decoder {
  public:
-  explicit Decoder(const WeightView& weight) : weight_(weight), kept_(weight) {
-    sparse_ = weight.index != nullptr;
-    // 2:4: with scales per whole quadruples, the kept columns are a dense matrix of half the width.
-    halved_ = sparse_ && (!weight.scales || weight.group % 4 == 0);
-    if (halved_) {
-      kept_.index = nullptr;
-      kept_.columns = weight.columns / 2;
-      kept_.group = weight.group / 2;
-      kernels_ = choose_kernels(kept_);
-    } else if (sparse_) {
-      kernels_ = {decode_any, nullptr, nullptr};
-    } else {
-      kernels_ = choose_kernels(weight);
-    }
-  }
+  explicit Decoder(const WeightView& weight) : weight_(weight), kernels_(choose_kernels(weight)) {}
 
   const WeightView& weight() const { return weight_; }
-  bool has_dot() const { return !sparse_ && kernels_.dot_one; }
+  bool has_dot() const { return kernels_.dot_one != nullptr; }
 
   void dot(int64_t row, int64_t count, const float* x, float* sums) const {
     if (count == kRows) return kernels_.dot_four(weight_, row, x, sums);
     for (int64_t r = 0; r < count; ++r) kernels_.dot_one(weight_, row + r, x, sums + r);
   }
 
-  // begin: a multiple of kChunk. end - begin <= kChunk.
+  // begin: a multiple of kChunk.
   void decode(int64_t row, int64_t begin, int64_t end, float* out) const {
-    if (!halved_) return kernels_.decode(weight_, row, begin, end, out);
-    float kept[kChunk / 2];
-    kernels_.decode(kept_, row, begin / 2, end / 2, kept);
-    const std::byte* const index = weight_.index + row * (weight_.columns / 8);
-    for (int64_t c = begin; c < end; c += 8) {
-      const unsigned nibbles = std::to_integer<unsigned>(index[c / 8]);
-      expand_quadruple(kept + (c - begin) / 2, nibbles & 15, out + (c - begin));
-      expand_quadruple(kept + (c - begin) / 2 + 2, nibbles >> 4, out + (c - begin) + 4);
-    }
+    kernels_.decode(weight_, row, begin, end, out);
   }
 
  private:
   WeightView weight_;
-  WeightView kept_;
   Kernels kernels_;
-  bool sparse_;
-  bool halved_;
 };
 
 // ---- Tiles.

@@ -220,8 +220,22 @@ inline std::vector<Storage> storages() {
         {.name = "F8" + suffix, .type = DType::kF8E4M3, .group = group, .scale_type = scale});
   }
   all.push_back({.name = "BF16 scaled", .type = DType::kBF16, .group = 32});
-  for (const DType type : {DType::kF32, DType::kBF16, DType::kF8E4M3, DType::kQ8_0}) {
+  for (const DType type :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3, DType::kQ8_0, DType::kI16}) {
     all.push_back({.name = std::string(name(type)) + " 2:4", .type = type, .sparse = true});
+  }
+  for (int bits = 2; bits <= 8; ++bits) {
+    all.push_back({.name = "int" + std::to_string(bits) + " 2:4 per row",
+                   .packed_bits = bits,
+                   .group = kPerRow,
+                   .scale_type = DType::kBF16,
+                   .zeros = true,
+                   .sparse = true});
+  }
+  for (const int64_t group : {16, 64, 128}) {
+    const std::string suffix = " 2:4 group " + std::to_string(group);
+    all.push_back({.name = "int4" + suffix, .packed_bits = 4, .group = group, .sparse = true});
+    all.push_back({.name = "I8" + suffix, .type = DType::kI8, .group = group, .sparse = true});
   }
   all.push_back({.name = "I8 2:4", .type = DType::kI8, .group = kPerRow, .sparse = true});
   all.push_back({.name = "int4 2:4",

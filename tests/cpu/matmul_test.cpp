@@ -115,6 +115,30 @@ TEST_CASE("matmul: a token alone gives the bytes it gives in a batch, for any nu
   }
 }
 
+// 2:4 expands two vectors at a time; a row can end after one, or in the middle of one.
+TEST_CASE("matmul: a row of 2:4 may end anywhere, for one token as for two") {
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 1);
+    for (const Storage& storage : storages()) {
+      if (!storage.sparse) continue;
+      for (int64_t columns = storage.step(); columns <= 1128; columns += storage.step()) {
+        if (columns > 144 && columns < 1000) continue;
+        const int64_t rows = 1 + columns / 8 % 7;
+        const StoredMatrix matrix(storage, rows, columns, static_cast<uint32_t>(columns));
+        const std::vector<float> x = normal_floats(2 * columns, 3);
+        const std::vector<float> first(x.begin(), x.begin() + columns);
+        const auto alone = product(*backend, matrix.view(), first, 1);
+        const auto batch = product(*backend, matrix.view(), x, 2);
+        const auto expected = product(reference(), matrix.view(), first, 1);
+        const auto magnitudes = dot_magnitudes(first, matrix, 1);
+        INFO(level << " " << storage.name << " [" << rows << ", " << columns << "]");
+        CHECK(tolerance::difference(alone, expected, magnitudes, tolerance::kDot) == "");
+        CHECK(tolerance::same_bytes(alone, std::span(batch).first(rows)));
+      }
+    }
+  }
+}
+
 TEST_CASE("matmul: bias, activation, residual and a stride between rows") {
   const int64_t rows = 21, columns = 40, tokens = 3, stride = 30;
   const StoredMatrix matrix({.name = "", .type = DType::kBF16}, rows, columns, 1);
