@@ -25,6 +25,12 @@ void write_report(const std::string& path, const Json& report) {
   }
 }
 
+void check_json_place(bool json, bool dry_run, const std::string& output) {
+  if (json && !dry_run && output == "-") {
+    throw usage_error("--json: standard output is taken by the model; use -o or --report FILE");
+  }
+}
+
 std::string table_text(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;
   for (const auto& row : rows) {

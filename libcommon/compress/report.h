@@ -11,6 +11,9 @@ namespace hone {
 // Writes `report` to `path` whole or not at all (temporary file, rename). Exit 4 on failure.
 void write_report(const std::string& path, const Json& report);
 
+// Error(kUsage) where --json would put the report beside the model on standard output.
+void check_json_place(bool json, bool dry_run, const std::string& output);
+
 // Columns padded to their widest cell; the first is left-aligned, the others right. First row:
 // head.
 std::string table_text(const std::vector<std::vector<std::string>>& rows);

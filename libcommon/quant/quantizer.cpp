@@ -140,6 +140,7 @@ void say_summary(const QuantizePlan& plan, const Sizes& sizes) {
 ExitCode run_quantize(const QuantizeOptions& options) {
   const Recipe recipe(options);  // options that do not parse are refused before a model is opened
   const SinkOptions sink{.shard_bytes = parse_bytes(options.shard_size, "--shard-size")};
+  check_json_place(options.json, options.dry_run, options.output);
   if (options.model == "-") require_piped_stdin();
   const std::unique_ptr<CheckpointReader> reader = open_model(options.model);
   const QuantizePlan plan = plan_quantization(reader->header(), reader->subject(), options);
@@ -158,7 +159,9 @@ ExitCode run_quantize(const QuantizeOptions& options) {
                {.threads = threads, .label = "quantizing", .statistics = [&] {
                   return Json{{"quantize", totals_json(plan)}};
                 }});
-  if (!options.report.empty()) write_report(options.report, report_json(plan));
+  const Json report = report_json(plan);
+  if (!options.report.empty()) write_report(options.report, report);
+  if (options.json) print_result(report.dump(2) + "\n");
   say_summary(plan, sizes);
   return ExitCode::kOk;
 }
