@@ -1,8 +1,8 @@
 // Stored weights to vectors of f32, one struct per storage. A reader stands on one row:
 //
-//   begin(c)        go to the segment that starts at column c: reads its scale
-//   segment_end(c)  after begin(c): the columns [c, segment_end(c)) share a scale; multiples of
-//                   kParts * kLanes
+//   segment_end(c)  a segment of columns [c, segment_end(c)), multiples of kParts * kLanes, shares
+//                   what begin reads; it ends at the group's end, too
+//   begin(c, g)     go to the segment that starts at column c, in group g: reads its scale
 //   load(c)         kLanes values from column c on, inside the segment
 //
 // A reader whose storage interleaves columns gives kParts vectors from c on by load<0>(c),
@@ -25,7 +25,6 @@
 #include "hwy/highway.h"
 #include "kernels/codec/codec.h"
 #include "kernels/cpu/span.h"
-#include "kernels/formats.h"
 #include "kernels/tensor_view.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -165,7 +164,7 @@ struct PlainReader {
 
   PlainReader(const WeightView& w, int64_t r) : row(w.payload + r * w.row_stride) {}
   HWY_INLINE int64_t segment_end(int64_t c) const { return c + kLine / kBytes; }
-  HWY_INLINE void begin(int64_t c) { hwy::Prefetch(row + c * kBytes + kAhead); }
+  HWY_INLINE void begin(int64_t c, int64_t) { hwy::Prefetch(row + c * kBytes + kAhead); }
   HWY_INLINE Floats load(int64_t c) const { return kWiden(row + c * kBytes); }
 };
 
@@ -288,38 +287,27 @@ struct UnpackedCodes {
   }
 };
 
-// Scales and zero points of a row, met group by group: a division per group would cost as much as
-// decoding two vectors.
+// (code - zero) * scale, in groups. Subtracting is exact; the product rounds once, as codec's does.
 struct Groups {
   const std::byte* scales = nullptr;  // of this row
   const int8_t* zeros = nullptr;
   DType scale_type;
-  int64_t size;     // columns of a group
-  int64_t current;  // group
-  int64_t end;      // its last column + 1
 
-  Groups(const WeightView& w, int64_t r)
-      : scale_type(w.scale_type), size(w.scales ? w.group : kEndless), current(0), end(size) {
+  Groups(const WeightView& w, int64_t r) : scale_type(w.scale_type) {
     if (!w.scales) return;
     const int64_t groups = w.columns / w.group;
     scales = w.scales + (w.scale_rows == 1 ? 0 : r) * row_bytes(scale_type, groups);
     if (w.zeros) zeros = w.zeros + r * groups;
   }
-
-  HWY_INLINE void go_to(int64_t c) {
-    if (c == end) {
-      ++current;
-      end += size;
-    } else if (c > end || c < end - size) {
-      current = c / size;
-      end = (current + 1) * size;
-    }
+  // Where there are any:
+  HWY_INLINE Floats scale(int64_t g) const {
+    return hn::Set(kFloatTag, load_scale(scale_type, scales, g));
   }
-  HWY_INLINE float scale() const { return scales ? load_scale(scale_type, scales, current) : 1; }
-  HWY_INLINE float zero() const { return zeros ? zeros[current] : 0; }
+  HWY_INLINE Floats zero(int64_t g, int offset) const {
+    return hn::Set(kFloatTag, static_cast<float>(zeros[g] + offset));
+  }
 };
 
-// (code - zero) * scale, in groups. Subtracting is exact; the product rounds once, as codec's does.
 template <class Codes>
 struct GroupedReader {
   static constexpr int kParts = 1;
@@ -328,15 +316,15 @@ struct GroupedReader {
   Floats scale;
   Floats zero;
 
-  GroupedReader(const WeightView& w, int64_t r) : codes(w, r), groups(w, r) {}
-  HWY_INLINE void begin(int64_t c) {
-    codes.begin(c);
-    groups.go_to(c);
-    scale = hn::Set(kFloatTag, groups.scale());
-    zero = hn::Set(kFloatTag, groups.zero() + static_cast<float>(Codes::kOffset));
+  GroupedReader(const WeightView& w, int64_t r)
+      : codes(w, r), groups(w, r), scale(hn::Set(kFloatTag, 1.0f)) {
+    zero = hn::Set(kFloatTag, static_cast<float>(Codes::kOffset));
   }
-  HWY_INLINE int64_t segment_end(int64_t c) const {
-    return std::min(groups.end, codes.segment_end(c));
+  HWY_INLINE int64_t segment_end(int64_t c) const { return codes.segment_end(c); }
+  HWY_INLINE void begin(int64_t c, int64_t g) {
+    codes.begin(c);
+    if (groups.scales) scale = groups.scale(g);
+    if (groups.zeros) zero = groups.zero(g, Codes::kOffset);
   }
   HWY_INLINE Floats load(int64_t c) const { return hn::Mul(hn::Sub(codes.load(c), zero), scale); }
 };
@@ -349,19 +337,20 @@ struct GroupedReader {
 template <int kBits>
 struct TableReader {
   static constexpr int kParts = 1;
+  static constexpr int kOffset = 1 << (kBits - 1);
   static constexpr int kSecond = 2 * kBits - 4;  // byte of the word that ends with the last code
   const std::byte* row;
   Groups groups;
+  Floats steps;  // code - zero
   Floats table;
 
-  TableReader(const WeightView& w, int64_t r) : row(w.payload + r * w.row_stride), groups(w, r) {}
-  HWY_INLINE int64_t segment_end(int64_t) const { return groups.end; }
-  HWY_INLINE void begin(int64_t c) {
-    const Tag<int32_t> d;
-    groups.go_to(c);
-    const float zero = groups.zero() + static_cast<float>(1 << (kBits - 1));
-    const Floats codes = to_floats(hn::And(hn::Iota(d, 0), hn::Set(d, (1 << kBits) - 1)));
-    table = hn::Mul(hn::Sub(codes, hn::Set(kFloatTag, zero)), hn::Set(kFloatTag, groups.scale()));
+  TableReader(const WeightView& w, int64_t r) : row(w.payload + r * w.row_stride), groups(w, r) {
+    table = steps = hn::Sub(codes(), hn::Set(kFloatTag, static_cast<float>(kOffset)));
+  }
+  HWY_INLINE int64_t segment_end(int64_t) const { return kEndless; }
+  HWY_INLINE void begin(int64_t, int64_t g) {
+    if (groups.zeros) steps = hn::Sub(codes(), groups.zero(g, kOffset));
+    if (groups.scales) table = hn::Mul(steps, groups.scale(g));
   }
   // Codes 0-7 lie in the first word, 8-15 in the second (for 2 bits they are the same one).
   HWY_INLINE Floats load(int64_t c) const {
@@ -371,11 +360,15 @@ struct TableReader {
     std::memcpy(&first, from, sizeof first);
     std::memcpy(&second, from + kSecond, sizeof second);
     const __m512i words = _mm512_mask_set1_epi32(_mm512_set1_epi32(first), 0xff00, second);
-    const __m512i codes = _mm512_srlv_epi32(words, shifts());
-    return Floats{_mm512_permutexvar_ps(codes, table.raw)};
+    const __m512i lanes = _mm512_srlv_epi32(words, shifts());
+    return Floats{_mm512_permutexvar_ps(lanes, table.raw)};
   }
 
  private:
+  static HWY_INLINE Floats codes() {
+    const Tag<int32_t> d;
+    return to_floats(hn::And(hn::Iota(d, 0), hn::Set(d, 2 * kOffset - 1)));
+  }
   static HWY_INLINE __m512i shifts() {
     constexpr int b = kBits;
     constexpr int e = 32 - 8 * kBits;  // of code 8
@@ -384,146 +377,6 @@ struct TableReader {
   }
 };
 #endif
-
-// ---- GGUF blocks (drawn in formats.h). Products of scales and integers are exact in f32, so that
-// only adding a minimum rounds, once, fused or not.
-
-template <class Block>
-struct BlockReader {
-  static constexpr int kParts = 1;
-  const Block* row;
-  const Block* block = nullptr;
-
-  BlockReader(const WeightView& w, int64_t r)
-      : row(reinterpret_cast<const Block*>(w.payload + r * w.row_stride)) {}
-};
-
-// kLanes of 32 elements, from element i on, where byte j holds elements j and j + 16.
-HWY_INLINE Ints load_nibbles(const uint8_t* nibbles, int64_t i) {
-  const Ints pairs = widen_bytes(nibbles + i % 16);
-  return hn::And(hn::ShiftRightSame(pairs, static_cast<int>(i / 16 * 4)),
-                 hn::Set(Tag<int32_t>(), 15));
-}
-
-// Bits i, i + 1 ... of four bytes, each as 0 or 16.
-HWY_INLINE Ints load_high_bits(const uint8_t (&bytes)[4], int64_t i) {
-  uint32_t bits;
-  std::memcpy(&bits, bytes, sizeof bits);
-  const Tag<uint32_t> d;
-  const Words shifted = hn::Shr(hn::Set(d, bits >> i), hn::Iota(d, 0));
-  return hn::BitCast(Tag<int32_t>(), hn::ShiftLeft<4>(hn::And(shifted, hn::Set(d, 1))));
-}
-
-struct Q8_0Reader : BlockReader<BlockQ8_0> {
-  using BlockReader::BlockReader;
-  Floats d;
-  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 32; }
-  HWY_INLINE void begin(int64_t c) {
-    block = row + c / 32;
-    d = hn::Set(kFloatTag, half_to_float(block->d));
-  }
-  HWY_INLINE Floats load(int64_t c) const {
-    const auto q = load_bytes(Tag<int8_t>(), block->q + c % 32);
-    return hn::Mul(to_floats(hn::PromoteTo(Tag<int32_t>(), q)), d);
-  }
-};
-
-// Q4_0 and Q5_0: (q - kOffset) * d.
-template <class Block, int kOffset>
-struct CenteredReader : BlockReader<Block> {
-  using BlockReader<Block>::BlockReader;
-  Floats d;
-  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 32; }
-  HWY_INLINE void begin(int64_t c) {
-    this->block = this->row + c / 32;
-    d = hn::Set(kFloatTag, half_to_float(this->block->d));
-  }
-  HWY_INLINE Floats load(int64_t c) const {
-    Ints q = load_nibbles(this->block->nibbles, c % 32);
-    if constexpr (kOffset == 16) q = hn::Or(q, load_high_bits(this->block->high_bits, c % 32));
-    return hn::Mul(to_floats(hn::Sub(q, hn::Set(Tag<int32_t>(), kOffset))), d);
-  }
-};
-using Q4_0Reader = CenteredReader<BlockQ4_0, 8>;
-using Q5_0Reader = CenteredReader<BlockQ5_0, 16>;
-
-// Q4_1 and Q5_1: q * d + m.
-template <class Block, bool kHighBits>
-struct MinimumReader : BlockReader<Block> {
-  using BlockReader<Block>::BlockReader;
-  Floats d;
-  Floats m;
-  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 32; }
-  HWY_INLINE void begin(int64_t c) {
-    this->block = this->row + c / 32;
-    d = hn::Set(kFloatTag, half_to_float(this->block->d));
-    m = hn::Set(kFloatTag, half_to_float(this->block->m));
-  }
-  HWY_INLINE Floats load(int64_t c) const {
-    Ints q = load_nibbles(this->block->nibbles, c % 32);
-    if constexpr (kHighBits) q = hn::Or(q, load_high_bits(this->block->high_bits, c % 32));
-    return hn::MulAdd(to_floats(q), d, m);
-  }
-};
-using Q4_1Reader = MinimumReader<BlockQ4_1, false>;
-using Q5_1Reader = MinimumReader<BlockQ5_1, true>;
-
-// Q4_K and Q5_K: q * (d * scale) - dmin * min, per sub-block b of 32.
-template <class Block, bool kHighBits>
-struct SuperBlockReader : BlockReader<Block> {
-  using BlockReader<Block>::BlockReader;
-  int b = 0;
-  Floats scale;
-  Floats min;
-  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 32; }
-  HWY_INLINE void begin(int64_t c) {
-    this->block = this->row + c / 256;
-    b = static_cast<int>(c % 256 / 32);
-    const uint8_t* const s = this->block->scales;
-    const int sub_scale = b < 4 ? s[b] & 63 : (s[b + 4] & 15) | (s[b - 4] >> 6) << 4;
-    const int sub_min = b < 4 ? s[b + 4] & 63 : s[b + 4] >> 4 | (s[b] >> 6) << 4;
-    const float d = half_to_float(this->block->d);
-    const float dmin = half_to_float(this->block->dmin);
-    scale = hn::Set(kFloatTag, d * static_cast<float>(sub_scale));
-    min = hn::Set(kFloatTag, dmin * static_cast<float>(sub_min));
-  }
-  HWY_INLINE Floats load(int64_t c) const {
-    const Tag<int32_t> d;
-    const Ints pairs = widen_bytes(this->block->nibbles + b / 2 * 32 + c % 32);
-    Ints q = hn::And(hn::ShiftRightSame(pairs, b % 2 * 4), hn::Set(d, 15));
-    if constexpr (kHighBits) {
-      const Ints bytes = widen_bytes(this->block->high_bits + c % 32);
-      const Ints bits = hn::And(hn::ShiftRightSame(bytes, b), hn::Set(d, 1));
-      q = hn::Or(q, hn::ShiftLeft<4>(bits));
-    }
-    return hn::MulSub(to_floats(q), scale, min);
-  }
-};
-using Q4_KReader = SuperBlockReader<BlockQ4_K, false>;
-using Q5_KReader = SuperBlockReader<BlockQ5_K, true>;
-
-struct Q6_KReader : BlockReader<BlockQ6_K> {
-  using BlockReader::BlockReader;
-  Floats scale;
-  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 16; }
-  HWY_INLINE void begin(int64_t c) {
-    block = row + c / 256;
-    const auto sub_scale = static_cast<float>(block->scales[c % 256 / 16]);
-    scale = hn::Set(kFloatTag, half_to_float(block->d) * sub_scale);
-  }
-  HWY_INLINE Floats load(int64_t c) const {
-    const Tag<int32_t> d;
-    const int64_t half = c % 256 / 128;
-    const int g = static_cast<int>(c % 128 / 32);
-    const int64_t l = c % 32;
-    const Ints pairs = widen_bytes(block->nibbles + 64 * half + 32 * (g % 2) + l);
-    const Ints low = hn::And(hn::ShiftRightSame(pairs, g / 2 * 4), hn::Set(d, 15));
-    const Ints quads = widen_bytes(block->high_pairs + 32 * half + l);
-    const Ints high = hn::And(hn::ShiftRightSame(quads, 2 * g), hn::Set(d, 3));
-    const Ints q = hn::Or(low, hn::ShiftLeft<4>(high));
-    return hn::Mul(to_floats(hn::Sub(q, hn::Set(d, 32))), scale);
-  }
-};
 
 }  // namespace
 }  // namespace hone::cpu::HWY_NAMESPACE

@@ -16,6 +16,7 @@
 #define HONE_CPU_DOT_INL_H_
 #endif
 
+#include "kernels/cpu/blocks-inl.h"
 #include "kernels/cpu/decode-inl.h"
 #include "kernels/cpu/sparse-inl.h"
 
@@ -51,6 +52,23 @@ HWY_INLINE Floats load_part(const Reader& reader, int64_t c) {
     return reader.template load<kPart>(c);
   }
 }
+
+// Where a walk along the columns stands, for all rows: a division per group would cost as much as
+// decoding two vectors.
+struct GroupWalk {
+  int64_t size;
+  int64_t index;
+  int64_t end;  // its last column + 1
+
+  GroupWalk(const WeightView& w, int64_t c)
+      : size(w.scales ? w.group : kEndless), index(c / size), end((index + 1) * size) {}
+  // c: in this group, or the next one's first column.
+  HWY_INLINE void advance(int64_t c) {
+    if (c < end) return;
+    ++index;
+    end += size;
+  }
+};
 
 // A row on its way through a chunk.
 template <class Reader>
@@ -93,12 +111,14 @@ void dot_rows(const WeightView& w, int64_t row0, const float* x, float* sums) {
   };
   const int64_t columns = whole_columns(w.columns);
   const int64_t stepped = columns / kStep<Reader> * kStep<Reader>;
+  GroupWalk group(w, 0);
   for (int64_t chunk = 0; chunk < columns; chunk += kChunk) {
     const int64_t chunk_end = std::min(chunk + kChunk, columns);
     const int64_t step_end = std::min(chunk_end, stepped);
     for (int64_t c = chunk; c < step_end;) {
-      each([c](Row& row, int) HWY_ATTR { row.reader.begin(c); });
-      const int64_t end = std::min(r0.reader.segment_end(c), step_end);
+      group.advance(c);
+      each([c, g = group.index](Row& row, int) HWY_ATTR { row.reader.begin(c, g); });
+      const int64_t end = std::min({r0.reader.segment_end(c), group.end, step_end});
       for (; c < end; c += kStep<Reader>) {
         each([c, x](Row& row, int) HWY_ATTR { row.add_step(c, x); });
       }
@@ -121,9 +141,11 @@ template <class Reader>
 void decode_part(const WeightView& w, int64_t row, int64_t begin, int64_t end, float* out) {
   Reader reader(w, row);
   const int64_t whole = begin + (end - begin) / kStep<Reader> * kStep<Reader>;
+  GroupWalk group(w, begin);
   for (int64_t c = begin; c < whole;) {
-    reader.begin(c);
-    const int64_t segment_end = std::min(reader.segment_end(c), whole);
+    group.advance(c);
+    reader.begin(c, group.index);
+    const int64_t segment_end = std::min({reader.segment_end(c), group.end, whole});
     for (; c < segment_end; c += kStep<Reader>) store_step(reader, c, out + (c - begin));
   }
   if (whole < end) decode_tail(w, row, whole, end - whole, out + (whole - begin));
@@ -146,7 +168,7 @@ constexpr Kernels kDenseKernels{decode_part<Reader>, dot_rows<Reader, 1>, dot_ro
 
 constexpr Kernels kAnyKernels{decode_any, nullptr, nullptr};
 
-// 2:4 on top of blocks is left to codec: no file has it.
+// 2:4 of interleaved columns is left to codec: no file has it.
 template <class Reader>
 const Kernels& kernels_of(const WeightView& w) {
   if (!w.index) return kDenseKernels<Reader>;

@@ -118,7 +118,7 @@ struct SparseReader {
 
   SparseReader(const WeightView& w, int64_t r)
       : kept(kept_part(w), r), index(w.index + r * (w.columns / 8)) {}
-  HWY_INLINE void begin(int64_t c) { kept.begin(c / 2); }
+  HWY_INLINE void begin(int64_t c, int64_t g) { kept.begin(c / 2, g); }
   HWY_INLINE int64_t segment_end(int64_t c) const { return 2 * kept.segment_end(c / 2); }
 #if HWY_TARGET == HWY_SCALAR
   HWY_INLINE Floats load(int64_t c) const {
