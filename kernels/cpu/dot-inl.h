@@ -42,7 +42,7 @@ void decode_tail(const WeightView& w, int64_t row, int64_t begin, int64_t count,
 
 // Columns that a reader gives at once.
 template <class Reader>
-constexpr int64_t kStep = Reader::kParts* kLanes;
+constexpr int64_t kStep = int64_t{Reader::kParts} * kLanes;
 
 template <int kPart, class Reader>
 HWY_INLINE Floats load_part(const Reader& reader, int64_t c) {
