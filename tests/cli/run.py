@@ -5,9 +5,10 @@ A case runs with `bash -eu -o pipefail` in an empty directory, PATH starting wit
 tests/cli/support, and TESTDATA set. Beside it may lie <case>.stdout and <case>.stderr (golden text;
 when absent: anything), and a first comment `# exit N` states the exit code (default 0). In golden
 text `...` stands for anything within a line. Exit code 77 means that the case cannot run here; its
-last line on stderr says why. Output of a sanitizer fails any case.
+last line on stderr says why. Output of a sanitizer fails any case. Cases with a line `# slow` are
+left out with --fast: minutes under a sanitizer.
 
-    tests/cli/run.py BIN_DIR [--update] [FILTER]
+    tests/cli/run.py BIN_DIR [--update] [--fast] [FILTER]
 """
 import os
 import re
@@ -76,7 +77,7 @@ def run_case(case, bin_dir, update):
 
 
 def main():
-    arguments = [a for a in sys.argv[1:] if a != "--update"]
+    arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
     update = "--update" in sys.argv
     if not arguments:
         sys.exit(__doc__)
@@ -84,16 +85,18 @@ def main():
     cases = sorted(HERE.glob("*/*.sh"))
     if len(arguments) > 1:
         cases = [c for c in cases if arguments[1] in str(c.relative_to(HERE))]
+    if "--fast" in sys.argv:
+        cases = [c for c in cases if not re.search(r"^# slow$", c.read_text(), re.M)]
     failed = skipped = 0
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for case, (faults, reason) in zip(
                 cases, pool.map(lambda c: run_case(c, bin_dir, update), cases)):
             if faults:
                 failed += 1
-                print(f"FAILED {case.relative_to(HERE)}: " + "\n".join(faults))
+                print(f"FAILED {case.relative_to(HERE)}: " + "\n".join(faults), flush=True)
             if reason:
                 skipped += 1
-                print(f"skipped: {case.relative_to(HERE)}: {reason}")
+                print(f"skipped: {case.relative_to(HERE)}: {reason}", flush=True)
     passed = len(cases) - failed - skipped
     print(f"{passed} of {len(cases)} command-line cases passed, {failed} failed, {skipped} skipped")
     sys.exit(1 if failed or not cases else 0)

@@ -1,3 +1,4 @@
+# slow
 # int8 is close to the dense model, int4 less, 2:4 least; all in one process, without a logits file.
 S=$TESTDATA/storyteller
 hone-quantize $S --scheme w8a16 -o w8; hone-quantize $S --scheme w4a16 -o w4; hone-prune $S --pattern 2:4 -o sparse
