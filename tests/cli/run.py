@@ -5,10 +5,9 @@ A case runs with `bash -eu -o pipefail` in an empty directory, PATH starting wit
 tests/cli/support, and TESTDATA set. Beside it may lie <case>.stdout and <case>.stderr (golden text;
 when absent: anything), and a first comment `# exit N` states the exit code (default 0). In golden
 text `...` stands for anything within a line. Exit code 77 means that the case cannot run here; its
-last line on stderr says why. Output of a sanitizer fails any case. Cases with a line `# slow` are
-left out with --fast: minutes under a sanitizer.
+last line on stderr says why. Output of a sanitizer fails any case.
 
-    tests/cli/run.py BIN_DIR [--update] [--fast] [FILTER]
+    tests/cli/run.py BIN_DIR [--update] [FILTER]
 """
 import os
 import re
@@ -85,8 +84,6 @@ def main():
     cases = sorted(HERE.glob("*/*.sh"))
     if len(arguments) > 1:
         cases = [c for c in cases if arguments[1] in str(c.relative_to(HERE))]
-    if "--fast" in sys.argv:
-        cases = [c for c in cases if not re.search(r"^# slow$", c.read_text(), re.M)]
     failed = skipped = 0
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for case, (faults, reason) in zip(
