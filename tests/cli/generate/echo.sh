@@ -1,1 +1,2 @@
-hone-generate "$TESTDATA"/tiny-llama -p 'The cat' -n 1 --echo | head -c 7
+hone-generate "$TESTDATA"/tiny-llama -p 'The cat' -n 1 --echo > out
+head -c 7 out
