@@ -121,7 +121,7 @@ hone::ExitCode run() {
 int main(int argc, char** argv) {
   hone::ToolDecl tool{
       .name = "hone-prune",
-      .summary = "Prune a language model.",
+      .summary = "remove the weights of a language model that matter least",
       .description =
           "Sets the least important weights of a model to zero, or takes whole neurons, heads or "
           "layers out of it. Embeddings and the output head stay as they are. The result is an "

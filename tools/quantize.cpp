@@ -137,7 +137,7 @@ hone::ExitCode run() {
 int main(int argc, char** argv) {
   hone::ToolDecl tool{
       .name = "hone-quantize",
-      .summary = "Quantize a language model.",
+      .summary = "store the weights of a language model in fewer bits",
       .description =
           "Stores the weights of a model as small integers or short floats. Embeddings and the "
           "output head keep their type in the schemes of Hugging Face models, as is usual there, "
