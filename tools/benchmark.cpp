@@ -1,12 +1,11 @@
 // hone-benchmark: speed and quality of models, with the machine's own limits from the same run.
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <map>
 #include <optional>
-#include <sstream>
 
 #include "kernels/parallel.h"
+#include "libcommon/base/file.h"
 #include "libcommon/base/log.h"
 #include "libcommon/bench/baseline.h"
 #include "libcommon/bench/machine.h"
@@ -32,14 +31,6 @@ std::vector<int64_t> numbers(const std::string& list, const std::string& option,
     values.push_back(value);
   }
   return values;
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  const bool empty = file && file.peek() == EOF && !file.bad();  // << would call that a failure
-  if (!empty && !(file && text << file.rdbuf())) throw_errno(path, "cannot be read");
-  return text.str();
 }
 
 BenchmarkSubject load(const std::string& where, int threads, int64_t sequences) {

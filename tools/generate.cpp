@@ -6,11 +6,9 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
-#include <iterator>
-#include <sstream>
 
+#include "libcommon/base/file.h"
 #include "libcommon/base/log.h"
 #include "libcommon/run/answer.h"
 #include "libcommon/run/answer_report.h"
@@ -27,15 +25,6 @@ std::atomic<bool> interrupted{false};
 // The first Ctrl-C ends the answer, the second the program.
 void on_interrupt(int) {
   if (interrupted.exchange(true)) _exit(static_cast<int>(ExitCode::kInterrupted));
-}
-
-std::string read_file(const std::string& path) {
-  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  const bool empty = file && file.peek() == EOF && !file.bad();  // << would call that a failure
-  if (!empty && !(file && text << file.rdbuf())) throw_errno(path, "cannot be read");
-  return text.str();
 }
 
 bool terminal(int descriptor) { return isatty(descriptor) == 1; }
