@@ -85,11 +85,7 @@ std::vector<hone::OptionDecl> declarations() {
        .help = "Keep the zeros of 2:4 in place. By default a stream carries 2:4 packed; files that "
                "other programs load are always dense.",
        .target = &options.dense},
-      {.flags = "--shard-size",
-       .value = "SIZE",
-       .help = "Largest file of a Hugging Face directory. Default: 5GB.",
-       .target = &options.shard_size,
-       .in_history = false},
+      hone::shard_size_option(options.shard_size),
       {.flags = "--dry-run",
        .value = "",
        .help = "Say what would change, sizes before and after, and peak memory, from the header "
@@ -101,9 +97,7 @@ std::vector<hone::OptionDecl> declarations() {
        .target = &options.report,
        .in_history = false},
   };
-  for (hone::OptionDecl& option : hone::compute_options(common)) {
-    if (option.flags != "--device") result.push_back(option);  // no matrix is multiplied here
-  }
+  for (hone::OptionDecl& option : hone::resource_options(common)) result.push_back(option);
   result.push_back(hone::json_option(common));
   result.push_back(hone::verbose_option(common));
   return result;

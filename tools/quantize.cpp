@@ -101,11 +101,7 @@ std::vector<hone::OptionDecl> declarations() {
        .help = "Go on where a weight is NaN or infinite: NaN becomes 0 and infinity the largest "
                "number in integer schemes.",
        .target = &options.allow_nan},
-      {.flags = "--shard-size",
-       .value = "SIZE",
-       .help = "Largest file of a Hugging Face directory. Default: 5GB.",
-       .target = &options.shard_size,
-       .in_history = false},
+      hone::shard_size_option(options.shard_size),
       {.flags = "--dry-run",
        .value = "",
        .help = "Say bits per weight, sizes and peak memory, from the header alone; write nothing.",
@@ -117,9 +113,7 @@ std::vector<hone::OptionDecl> declarations() {
        .target = &options.report,
        .in_history = false},
   };
-  for (hone::OptionDecl& option : hone::compute_options(common)) {
-    if (option.flags != "--device") result.push_back(option);  // no matrix is multiplied here
-  }
+  for (hone::OptionDecl& option : hone::resource_options(common)) result.push_back(option);
   result.push_back(hone::json_option(common));
   result.push_back(hone::verbose_option(common));
   return result;

@@ -23,15 +23,8 @@ bool is_repeatable(const OptionDecl& option) {
   return std::holds_alternative<std::vector<std::string>*>(option.target);
 }
 
-std::vector<OptionDecl> compute_options(CommonOptions& common) {
+std::vector<OptionDecl> resource_options(CommonOptions& common) {
   return {
-      {.flags = "--device",
-       .value = "NAME",
-       .help = "Where to compute: auto (the fastest there is), cpu, or ref (plain loops in double "
-               "precision, slow; the reference for tests).",
-       .target = &common.device,
-       .choices = {"auto", "cpu", "ref"},
-       .in_history = false},
       {.flags = "--threads",
        .value = "N",
        .help = "Threads; 0: the physical cores this process may use. The result has the same bytes "
@@ -44,6 +37,30 @@ std::vector<OptionDecl> compute_options(CommonOptions& common) {
        .target = &common.max_memory,
        .in_history = false},
   };
+}
+
+std::vector<OptionDecl> compute_options(CommonOptions& common) {
+  std::vector<OptionDecl> options = resource_options(common);
+  options.insert(
+      options.begin(),
+      OptionDecl{
+          .flags = "--device",
+          .value = "NAME",
+          .help =
+              "Where to compute: auto (the fastest there is), cpu, or ref (plain loops in double "
+              "precision, slow; the reference for tests).",
+          .target = &common.device,
+          .choices = {"auto", "cpu", "ref"},
+          .in_history = false});
+  return options;
+}
+
+OptionDecl shard_size_option(std::string& size) {
+  return {.flags = "--shard-size",
+          .value = "SIZE",
+          .help = "Largest file of a Hugging Face directory. Default: 5GB.",
+          .target = &size,
+          .in_history = false};
 }
 
 OptionDecl verbose_option(CommonOptions& common) {

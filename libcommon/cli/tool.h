@@ -55,6 +55,9 @@ struct CommonOptions {
   bool json = false;            // --json
 };
 std::vector<OptionDecl> compute_options(CommonOptions&);  // --device --threads --max-memory
+// The same without --device: for tools that multiply no matrix.
+std::vector<OptionDecl> resource_options(CommonOptions&);
+OptionDecl shard_size_option(std::string& size);  // --shard-size of a Hugging Face directory
 OptionDecl verbose_option(CommonOptions&);
 OptionDecl json_option(CommonOptions&);
 // --help and --version: every tool has them; run_tool adds and answers them.
