@@ -43,12 +43,14 @@ class BufferPool {
 };
 
 // Items in order from one thread to another. Unbounded: the buffers in the items are what is
-// bounded.
+// bounded. Closed, it takes no more: a producer that has not yet heard of an abort cannot slip
+// in an item whose predecessors were dropped.
 template <typename T>
 class Queue {
  public:
   void push(T item) {
     const std::lock_guard lock(mutex_);
+    if (closed_) return;
     items_.push_back(std::move(item));
     changed_.notify_one();
   }

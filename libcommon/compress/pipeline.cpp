@@ -28,6 +28,9 @@ struct OutputItem {
   int64_t progress = 0;  // input bytes that this output stands for
 };
 
+// Thrown where a closed pool tells a thread that another one has failed.
+struct Stopped {};
+
 // The first error wins; everyone else is told to stop.
 class FirstError {
  public:
@@ -127,7 +130,8 @@ class Pipeline {
 
   void emit_own(Bytes out, int64_t progress) {
     const std::shared_ptr<Bytes> storage = output_pool_.adopt(std::move(out));
-    if (storage) emit({storage, *storage, progress});
+    if (!storage) throw Stopped();
+    emit({storage, *storage, progress});
   }
 
   void emit(OutputItem item) {
