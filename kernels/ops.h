@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "kernels/kv_tile.h"
 #include "kernels/tensor_view.h"
 
 namespace hone {
@@ -99,27 +100,30 @@ struct RopeArgs {
   double attention_factor = 1.0;
 };
 
-// Writes this step's keys and values into the cache at (sequence, position).
+// Writes this step's keys and values into the cache at (sequence, position), rounded to its type.
 struct KvStoreArgs {
   const float* k;  // [tokens, kv_heads, head_dim]
   const float* v;
-  float* keys;    // [sequences, kv_heads, capacity, head_dim]
-  float* values;
+  std::byte* keys;           // [sequences, kv_heads, capacity / kKvTile] tiles: kv_tile.h
+  std::byte* values;         // the same
+  DType type;                // of their elements: F32, F16, BF16 or I8
   const int32_t* sequences;  // [tokens] slot of each token
   const int32_t* positions;  // [tokens]
   int64_t tokens;
   int64_t kv_heads;
   int64_t head_dim;
-  int64_t capacity;
+  int64_t capacity;  // a multiple of kKvTile
 };
 
 // Causal attention over the cache: token t of sequence s at position p attends to positions
 // max(0, p - window + 1) .. p. scores = scale * q.k + alibi_slope[head] * key_position; softmax;
-// weighted sum of values. Query head h reads kv head h / (heads / kv_heads).
+// weighted sum of values. Query head h reads kv head h / (heads / kv_heads). Keys, values and
+// scales are used as the cache holds them: no rounding beyond the one of kv_store.
 struct AttentionArgs {
   const float* q;  // [tokens, heads, head_dim]
-  const float* keys;    // as in KvStoreArgs
-  const float* values;
+  const std::byte* keys;  // as in KvStoreArgs
+  const std::byte* values;
+  DType type;
   float* out;  // [tokens, heads, head_dim]
   const int32_t* sequences;
   const int32_t* positions;

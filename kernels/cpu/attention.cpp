@@ -1,10 +1,17 @@
 // Causal attention over the cache, by the online softmax (Milakov and Gimelshein 2018; Dao et al.
-// 2022, FlashAttention): keys come in blocks of kKeys, and when a block holds a new maximum, what
-// was summed so far is scaled down. So no row of scores as long as the context is ever stored.
-// Blocks start at the first visible position: the order of sums depends on the token alone.
+// 2022, FlashAttention): keys come in blocks, and when a block holds a new maximum, what was summed
+// so far is scaled down. So no row of scores as long as the context is ever stored.
+//
+// Positions are cut into ranges of kRange, and each range gets a softmax of its own (Flash-
+// Decoding, Dao et al. 2023): partial sums that are merged in the order of the ranges. A long
+// context is thereby work for many threads even for one token. Blocks and ranges lie at multiples
+// of their size, so the order of all sums depends on a token's position and window alone.
+//
+// Neighbouring tokens of one sequence make a tile, which meets each block of keys and values while
+// it is in L1. A task is a tile and a kv head over one range; where so many tokens come together
+// that their partial sums would not stay in the caches, it is over all ranges, merged as it goes.
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <vector>
 
 #include "kernels/cpu/targets.h"
 
@@ -13,150 +20,164 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 // After foreach_target.
 #include "hwy/highway.h"
-#include "kernels/cpu/activation-inl.h"
+#include "kernels/cpu/attention-tile-inl.h"
 #include "kernels/cpu/cpu_ops.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-using FloatTag = hn::ScalableTag<float>;
-using Floats = hn::Vec<FloatTag>;
-constexpr FloatTag kFloatTag;
-constexpr int64_t kLanes = hn::MaxLanes(FloatTag());
-constexpr int64_t kKeys = 64;                  // a multiple of every vector's lanes
-constexpr int64_t kRangeElements = 32 * 1024;  // multiply-adds worth handing to a thread
+constexpr int64_t kTileRows = 64;             // query rows of a tile: its tokens times their heads
+constexpr int64_t kPartialFloats = 1 << 20;   // of all partial sums: 4 MiB
+constexpr int64_t kTaskElements = 32 * 1024;  // multiply-adds worth handing to a thread
 
-float dot(const float* a, const float* b, int64_t count) {
-  Floats even = hn::Zero(kFloatTag);
-  Floats odd = even;
-  int64_t i = 0;
-  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
-    even = hn::MulAdd(hn::LoadU(kFloatTag, a + i), hn::LoadU(kFloatTag, b + i), even);
-    odd =
-        hn::MulAdd(hn::LoadU(kFloatTag, a + i + kLanes), hn::LoadU(kFloatTag, b + i + kLanes), odd);
+thread_local Scratch task_scratch;
+thread_local Scratch total_scratch;
+thread_local Scratch partials_scratch;  // of the thread that calls the op
+
+void check_shapes(const AttentionArgs& args) {
+  CHECK(args.kv_heads > 0 && args.heads % args.kv_heads == 0);
+  CHECK(args.capacity % kKvTile == 0);
+  for (int64_t t = 0; t < args.tokens; ++t) {
+    CHECK(args.positions[t] >= 0 && args.positions[t] < args.capacity);
   }
-  if (i + kLanes <= count) {
-    even = hn::MulAdd(hn::LoadU(kFloatTag, a + i), hn::LoadU(kFloatTag, b + i), even);
-    i += kLanes;
-  }
-  float sum = hn::GetLane(hn::SumOfLanes(kFloatTag, hn::Add(even, odd)));
-  for (; i < count; ++i) sum += a[i] * b[i];
-  return sum;
 }
 
-// out += weight * v
-void add_scaled(const float* v, float weight, int64_t count, float* out) {
-  const Floats factor = hn::Set(kFloatTag, weight);
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    const Floats sum = hn::LoadU(kFloatTag, out + i);
-    hn::StoreU(hn::MulAdd(factor, hn::LoadU(kFloatTag, v + i), sum), kFloatTag, out + i);
-  }
-  for (; i < count; ++i) out[i] += weight * v[i];
-}
-
-void multiply_by(float factor, int64_t count, float* out) {
-  transform1(out, out, count, [factor](auto d, auto v) { return hn::Mul(v, hn::Set(d, factor)); });
-}
-
-float exponential_of(float x) {
-  const hn::CappedTag<float, 1> d;
-  return hn::GetLane(exponential(d, hn::Set(d, x)));
-}
-
-// The softmax of scores seen so far: weights are relative to exp(maximum).
-struct Softmax {
-  float maximum = -std::numeric_limits<float>::infinity();
-  float sum = 0;
-
-  // Takes `count` more scores (room for kKeys) and turns them into weights. Returns the factor by
-  // which everything summed before shrinks.
-  float take(float* scores, int64_t count) {
-    constexpr float kNone = -std::numeric_limits<float>::infinity();
-    std::fill(scores + count, scores + kKeys, kNone);
-    Floats largest = hn::Set(kFloatTag, maximum);
-    for (int64_t i = 0; i < kKeys; i += kLanes) {
-      largest = hn::Max(largest, hn::LoadU(kFloatTag, scores + i));
+std::vector<Tile> cut_tiles(const AttentionArgs& args) {
+  const int64_t most = std::max<int64_t>(1, kTileRows / (args.heads / args.kv_heads));
+  std::vector<Tile> tiles;
+  for (int64_t begin = 0; begin < args.tokens;) {
+    int64_t end = begin + 1;
+    while (end < args.tokens && end - begin < most &&
+           args.sequences[end] == args.sequences[begin] &&
+           args.positions[end] == args.positions[end - 1] + 1) {
+      ++end;
     }
-    const float now = hn::GetLane(hn::MaxOfLanes(kFloatTag, largest));
-    // Nothing but -inf so far: any base will do, all weights are zero.
-    const float base = now == kNone ? 0.0f : now;
-    const float shrink = maximum == kNone ? 0.0f : exponential_of(maximum - base);
-    Floats total = hn::Zero(kFloatTag);
-    for (int64_t i = 0; i < kKeys; i += kLanes) {
-      const Floats score = hn::LoadU(kFloatTag, scores + i);
-      const Floats weight = exponential(kFloatTag, hn::Sub(score, hn::Set(kFloatTag, base)));
-      hn::StoreU(weight, kFloatTag, scores + i);
-      total = hn::Add(total, weight);
-    }
-    sum = sum * shrink + hn::GetLane(hn::SumOfLanes(kFloatTag, total));
-    maximum = now;
-    return shrink;
+    tiles.push_back({.token = begin,
+                     .count = end - begin,
+                     .first_range = first_visible(args, begin) / kRange,
+                     .end_range = args.positions[end - 1] / kRange + 1});
+    begin = end;
   }
+  return tiles;
+}
+
+// Multiply-adds of one row over so many positions.
+int64_t row_work(const AttentionArgs& args, int64_t positions) {
+  return 2 * std::max<int64_t>(1, positions * args.head_dim);
+}
+
+// One task a tile and kv head, over all ranges. The last tiles see the most: they go first.
+void attend_whole(const AttentionArgs& args, const std::vector<Tile>& tiles, ThreadPool& pool) {
+  const int64_t width = kv_width(args.head_dim);
+  const auto count = static_cast<int64_t>(tiles.size());
+  const int64_t positions = (tiles.back().end_range - tiles.back().first_range) * kRange;
+  const int64_t grain = std::max<int64_t>(1, kTaskElements / row_work(args, positions) / kTileRows);
+  pool.parallel_for(count * args.kv_heads, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Tile& tile = tiles[static_cast<size_t>(count - 1 - i / args.kv_heads)];
+      const Rows rows = {.args = args, .tile = tile, .kv_head = i % args.kv_heads};
+      const int64_t floats = Partial::floats(rows.count(), width);
+      float* const memory = total_scratch.reserve(2 * floats);
+      const Partial total = Partial::at(memory, rows.count());
+      const Partial part = Partial::at(memory + floats, rows.count());
+      total.clear(rows.count(), width);
+      RangeAttention attention(rows, task_scratch);
+      for (int64_t range = tile.first_range; range < tile.end_range; ++range) {
+        attention.attend(range, part);
+        merge(total, part, rows.count(), width);
+      }
+      write_out(rows, total);
+    }
+  });
+}
+
+// A tile's range, and where its partial sums lie in those of a kv head.
+struct RangeTask {
+  const Tile* tile;
+  int64_t range;
+  int64_t partial;
 };
 
-template <typename Args>
-int64_t cache_offset(const Args& args, int64_t sequence, int64_t kv_head, int64_t position) {
-  return ((sequence * args.kv_heads + kv_head) * args.capacity + position) * args.head_dim;
-}
-
-void attend(const AttentionArgs& args, int64_t token, int64_t head) {
-  const int64_t dim = args.head_dim;
-  const int64_t position = args.positions[token];
-  CHECK(position >= 0 && position < args.capacity);
-  const int64_t first = args.window > 0 ? std::max<int64_t>(0, position - args.window + 1) : 0;
-  const int64_t kv_head = head / (args.heads / args.kv_heads);
-  const int64_t row = cache_offset(args, args.sequences[token], kv_head, 0);
-  const float* const q = args.q + (token * args.heads + head) * dim;
-  float* const out = args.out + (token * args.heads + head) * dim;
-  const float slope = args.alibi_slopes ? args.alibi_slopes[head] : 0.0f;
-  const auto scale = static_cast<float>(args.scale);
-
-  std::fill_n(out, dim, 0.0f);
-  Softmax softmax;
-  alignas(64) float scores[kKeys];
-  for (int64_t block = first; block <= position; block += kKeys) {
-    const int64_t count = std::min(kKeys, position + 1 - block);
-    const float* const keys = args.keys + row + block * dim;
-    for (int64_t k = 0; k < count; ++k) {
-      // Softmax does not see a shift of all scores: counted from the query, the bias is small where
-      // weights are large.
-      const double bias = static_cast<double>(slope) * static_cast<double>(block + k - position);
-      scores[k] = dot(q, keys + k * dim, dim) * scale + static_cast<float>(bias);
+// One task a tile, kv head and range; then the partial sums of each tile are merged.
+class SplitAttention {
+ public:
+  SplitAttention(const AttentionArgs& args, const std::vector<Tile>& tiles)
+      : args_(args), tiles_(tiles), width_(kv_width(args.head_dim)) {
+    for (const Tile& tile : tiles) {
+      first_partial_.push_back(head_floats_);
+      for (int64_t range = tile.first_range; range < tile.end_range; ++range) {
+        tasks_.push_back({&tile, range, head_floats_});
+        head_floats_ += partial_floats(tile);
+      }
     }
-    const float shrink = softmax.take(scores, count);
-    if (shrink != 1.0f) multiply_by(shrink, dim, out);
-    const float* const values = args.values + row + block * dim;
-    for (int64_t k = 0; k < count; ++k) add_scaled(values + k * dim, scores[k], dim, out);
   }
-  multiply_by(1.0f / softmax.sum, dim, out);
-}
+
+  int64_t floats() const { return head_floats_ * args_.kv_heads; }
+
+  void run(ThreadPool& pool, float* partials) const {
+    const auto count = static_cast<int64_t>(tasks_.size());
+    const int64_t beside = args_.heads / args_.kv_heads;
+    const int64_t positions = std::min(kRange, tiles_.back().end_range * kRange);
+    const int64_t grain =
+        std::max<int64_t>(1, kTaskElements / (row_work(args_, positions) * beside));
+    pool.parallel_for(count * args_.kv_heads, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        attend_range(tasks_[static_cast<size_t>(i % count)], i / count, partials);
+      }
+    });
+    const int64_t ranges = count / static_cast<int64_t>(tiles_.size());
+    const int64_t merge_grain =
+        std::max<int64_t>(1, kTaskElements / (4 * ranges * partial_floats(tiles_.front())));
+    pool.parallel_for(std::ssize(tiles_) * args_.kv_heads, merge_grain,
+                      [&](int64_t begin, int64_t end) {
+                        for (int64_t i = begin; i < end; ++i) merge_tile(i, partials);
+                      });
+  }
+
+ private:
+  int64_t partial_floats(const Tile& tile) const {
+    return Partial::floats(tile.count * (args_.heads / args_.kv_heads), width_);
+  }
+
+  void attend_range(const RangeTask& task, int64_t kv_head, float* partials) const {
+    const Rows rows = {.args = args_, .tile = *task.tile, .kv_head = kv_head};
+    float* const memory = partials + kv_head * head_floats_ + task.partial;
+    RangeAttention(rows, task_scratch).attend(task.range, Partial::at(memory, rows.count()));
+  }
+
+  void merge_tile(int64_t i, const float* partials) const {
+    const auto at = static_cast<size_t>(i / args_.kv_heads);
+    const Tile& tile = tiles_[at];
+    const Rows rows = {.args = args_, .tile = tile, .kv_head = i % args_.kv_heads};
+    float* memory = const_cast<float*>(partials) + rows.kv_head * head_floats_ + first_partial_[at];
+    const int64_t floats = partial_floats(tile);
+    const Partial total = Partial::at(total_scratch.reserve(floats), rows.count());
+    total.clear(rows.count(), width_);
+    for (int64_t range = tile.first_range; range < tile.end_range; ++range, memory += floats) {
+      merge(total, Partial::at(memory, rows.count()), rows.count(), width_);
+    }
+    write_out(rows, total);
+  }
+
+  const AttentionArgs& args_;
+  const std::vector<Tile>& tiles_;
+  int64_t width_;
+  int64_t head_floats_ = 0;  // of the partial sums of one kv head
+  std::vector<int64_t> first_partial_;
+  std::vector<RangeTask> tasks_;
+};
 
 }  // namespace
 
-void kv_store(BackendContext&, const KvStoreArgs& args) {
-  for (int64_t t = 0; t < args.tokens; ++t) {
-    CHECK(args.positions[t] >= 0 && args.positions[t] < args.capacity);
-    for (int64_t h = 0; h < args.kv_heads; ++h) {
-      const int64_t from = (t * args.kv_heads + h) * args.head_dim;
-      const int64_t to = cache_offset(args, args.sequences[t], h, args.positions[t]);
-      std::copy_n(args.k + from, args.head_dim, args.keys + to);
-      std::copy_n(args.v + from, args.head_dim, args.values + to);
-    }
-  }
-}
-
 void attention(BackendContext& opaque, const AttentionArgs& args) {
-  CHECK(args.kv_heads > 0 && args.heads % args.kv_heads == 0);
+  check_shapes(args);
   if (args.tokens == 0) return;
-  // Neighbouring heads share keys and values: a thread takes some of them together.
-  const int64_t longest = *std::max_element(args.positions, args.positions + args.tokens) + 1;
-  const int64_t work = std::max<int64_t>(1, 2 * longest * args.head_dim);
-  const int64_t grain = std::max<int64_t>(1, kRangeElements / work);
-  own(opaque).pool.parallel_for(args.tokens * args.heads, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) attend(args, i / args.heads, i % args.heads);
-  });
+  const std::vector<Tile> tiles = cut_tiles(args);
+  ThreadPool& pool = own(opaque).pool;
+  const SplitAttention split(args, tiles);
+  if (split.floats() > kPartialFloats) return attend_whole(args, tiles, pool);
+  split.run(pool, partials_scratch.reserve(split.floats()));
 }
 
 }  // namespace hone::cpu::HWY_NAMESPACE
@@ -164,9 +185,7 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace hone::cpu {
-HWY_EXPORT(kv_store);
 HWY_EXPORT(attention);
-CHOOSE_OP(kv_store, KvStoreArgs)
 CHOOSE_OP(attention, AttentionArgs)
 }  // namespace hone::cpu
 #endif

@@ -81,7 +81,7 @@ void add_attention(Cost& cost, const Attributes& a, const CostShape& shape) {
   const int64_t reach = a.window > 0 ? std::min(a.window, shape.depth + 1) : shape.depth + 1;
   const double pairs = static_cast<double>(shape.tokens) * static_cast<double>(reach);
   cost.flops += pairs * static_cast<double>(a.heads) * (4 * static_cast<double>(a.head_dim) + 4);
-  cost.cache_bytes += 2 * reach * a.kv_heads * a.head_dim * static_cast<int64_t>(sizeof(float));
+  cost.cache_bytes += 2 * reach * a.kv_heads * kv_vector_bytes(shape.kv_type, a.head_dim);
 }
 
 }  // namespace
@@ -122,7 +122,8 @@ Cost node_cost(const Graph& graph, const Node& node, const WeightTable& weights,
       break;
     }
     case OpKind::kKvStore:
-      cost.cache_bytes += activation_bytes(graph, node.inputs[0], shape) * 2;
+      cost.cache_bytes += 2 * shape.tokens * node.attributes.kv_heads *
+                          kv_vector_bytes(shape.kv_type, node.attributes.head_dim);
       break;
     case OpKind::kAttention:
       add_attention(cost, node.attributes, shape);

@@ -16,6 +16,7 @@ struct CostShape {
   int64_t tokens = 1;
   int64_t wanted = 1;
   int64_t depth = 0;
+  DType kv_type = DType::kF32;  // of the cache's elements
 };
 
 struct Cost {

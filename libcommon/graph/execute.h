@@ -13,10 +13,12 @@
 
 namespace hone {
 
-// One layer's keys and values: [sequences, kv_heads, capacity, head_dim] each.
+// One layer's keys and values, [sequences, kv_heads, capacity, head_dim] each, in tiles:
+// kernels/kv_tile.h.
 struct CacheLayer {
-  float* keys = nullptr;
-  float* values = nullptr;
+  std::byte* keys = nullptr;
+  std::byte* values = nullptr;
+  DType type = DType::kF32;
 };
 
 // Neighbouring tokens that turn with the same frequencies (they differ under dynamic scaling only).
@@ -36,7 +38,7 @@ struct StepInputs {
   const int32_t* wanted_rows = nullptr;  // [wanted] indices into the tokens
   std::span<const RopeRun> rope;         // cover [0, tokens)
   std::span<const CacheLayer> cache;     // by layer
-  int64_t capacity = 0;                  // positions in the cache
+  int64_t capacity = 0;                  // positions in the cache, a multiple of kKvTile
 };
 
 // True where the backend has a kernel for every form of the op.

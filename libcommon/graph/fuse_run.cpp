@@ -15,6 +15,7 @@ namespace hone {
 namespace {
 
 constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
+constexpr DType kKvType = DType::kF32;  // fusions are compared, not the rounding of a cache
 
 // ---- A step of random tokens of one sequence, with a cache of its own.
 class RandomStep {
@@ -29,14 +30,14 @@ class RandomStep {
     sequences_.assign(ids_.size(), 0);
     for (const LayerSpec& layer : model.spec.layers) {
       const AttentionSpec& a = layer.attention;
-      const int64_t bytes = a.kv_heads * capacity() * a.head_dim * kFloat;
+      const int64_t bytes = kv_tile_offset(kKvType, a.head_dim, capacity(), a.kv_heads, 0);
       buffers_.emplace_back(backend, bytes);
-      float* const keys = buffers_.back().as<float>();
+      auto* const keys = buffers_.back().as<std::byte>();
       buffers_.emplace_back(backend, bytes);
-      cache_.push_back({keys, buffers_.back().as<float>()});
+      cache_.push_back({keys, buffers_.back().as<std::byte>(), kKvType});
     }
     if (model.spec.positions == PositionKind::kRope) {
-      inv_freq_ = rope_frequencies(model.spec.rope, capacity(), model.spec.context);
+      inv_freq_ = rope_frequencies(model.spec.rope, tokens_ + 1, model.spec.context);
     }
   }
 
@@ -46,7 +47,7 @@ class RandomStep {
   StepInputs decode() { return inputs(tokens_, 1); }
 
  private:
-  int64_t capacity() const { return tokens_ + 1; }
+  int64_t capacity() const { return kv_capacity(tokens_ + 1); }
 
   StepInputs inputs(int64_t begin, int64_t count) {
     rope_ = {.begin = 0, .count = count, .inv_freq = inv_freq_.data()};

@@ -8,15 +8,15 @@
 namespace hone {
 namespace {
 constexpr int64_t kFirstCapacity = 256;
-constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
+static_assert(kFirstCapacity % kKvTile == 0);
 }  // namespace
 
-KvCache::KvCache(Backend& backend, const ModelSpec& spec, int64_t sequences, int64_t limit)
-    : backend_(backend), limit_(limit) {
+KvCache::KvCache(Backend& backend, const ModelSpec& spec, const KvShape& shape)
+    : backend_(backend), shape_(shape) {
   CHECK(backend.shares_host_memory());
   for (const LayerSpec& layer : spec.layers) {
-    layers_.push_back({.rows = sequences * layer.attention.kv_heads,
-                       .head_dim = layer.attention.head_dim,
+    layers_.push_back({.rows = shape.sequences * layer.attention.kv_heads,
+                       .tile_bytes = kv_tile_bytes(shape.type, layer.attention.head_dim),
                        .keys = {},
                        .values = {}});
   }
@@ -25,19 +25,19 @@ KvCache::KvCache(Backend& backend, const ModelSpec& spec, int64_t sequences, int
 
 // In double, cut at 2^62: a context of two billion positions must not wrap round.
 int64_t KvCache::bytes_for(int64_t capacity) const {
+  const auto tiles = static_cast<double>(kv_capacity(capacity) / kKvTile);
   double bytes = 0;
   for (const Layer& layer : layers_) {
-    bytes += 2.0 * static_cast<double>(layer.rows) * static_cast<double>(layer.head_dim) *
-             static_cast<double>(capacity) * static_cast<double>(kFloat);
+    bytes += 2.0 * static_cast<double>(layer.rows) * tiles * static_cast<double>(layer.tile_bytes);
   }
   return static_cast<int64_t>(std::min(bytes, 0x1p62));
 }
 
 int64_t KvCache::capacity_for(int64_t positions) const {
-  CHECK(positions <= limit_);
+  CHECK(positions <= limit());
   if (positions <= capacity_) return capacity_;
   const int64_t wanted = std::max({positions, 2 * capacity_, kFirstCapacity});
-  return std::min(wanted, limit_);
+  return kv_capacity(std::min(wanted, limit()));
 }
 
 void KvCache::reserve(int64_t positions) {
@@ -47,19 +47,19 @@ void KvCache::reserve(int64_t positions) {
     Layer& layer = layers_[i];
     layer.keys = grown(layer.keys, layer, capacity);
     layer.values = grown(layer.values, layer, capacity);
-    views_[i] = {layer.keys.as<float>(), layer.values.as<float>()};
+    views_[i] = {layer.keys.as<std::byte>(), layer.values.as<std::byte>(), type()};
   }
   capacity_ = capacity;
 }
 
-// A larger copy of one buffer: each row of [capacity, head_dim] moves to its new place.
+// A larger copy of one buffer: the tiles of each row move to their new place.
 Buffer KvCache::grown(const Buffer& old, const Layer& layer, int64_t capacity) const {
-  Buffer bigger(backend_, layer.rows * capacity * layer.head_dim * kFloat);
-  const int64_t from = capacity_ * layer.head_dim;
-  const int64_t to = capacity * layer.head_dim;
+  const int64_t from = capacity_ / kKvTile * layer.tile_bytes;
+  const int64_t to = capacity / kKvTile * layer.tile_bytes;
+  Buffer bigger(backend_, layer.rows * to);
   for (int64_t row = 0; row < layer.rows && from > 0; ++row) {
-    std::memcpy(bigger.as<float>() + row * to, old.as<float>() + row * from,
-                static_cast<size_t>(from * kFloat));
+    std::memcpy(bigger.as<std::byte>() + row * to, old.as<std::byte>() + row * from,
+                static_cast<size_t>(from));
   }
   return bigger;
 }

@@ -1,6 +1,6 @@
-// Keys and values of all layers, [sequences, kv_heads, capacity, head_dim] f32 each. The capacity
-// starts small and doubles as the longest sequence grows, so that a model made for 128 k positions
-// costs what its texts need.
+// Keys and values of all layers, [sequences, kv_heads, capacity, head_dim] each, in the tiles of
+// kernels/kv_tile.h. The capacity starts small and doubles as the longest sequence grows, so that a
+// model made for 128 k positions costs what its texts need.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,15 @@
 
 namespace hone {
 
+struct KvShape {
+  int64_t sequences;
+  int64_t limit;  // positions that a sequence may ever have
+  DType type;     // F32, F16, BF16 or I8
+};
+
 class KvCache {
  public:
-  // limit: positions that a sequence may ever have.
-  KvCache(Backend& backend, const ModelSpec& spec, int64_t sequences, int64_t limit);
+  KvCache(Backend& backend, const ModelSpec& spec, const KvShape& shape);
 
   // The capacity that reserve(positions) would leave.
   int64_t capacity_for(int64_t positions) const;
@@ -26,20 +31,21 @@ class KvCache {
   int64_t capacity() const { return capacity_; }
   int64_t bytes() const { return bytes_for(capacity_); }
   int64_t bytes_for(int64_t capacity) const;  // of all layers
-  int64_t limit() const { return limit_; }
+  int64_t limit() const { return shape_.limit; }
+  DType type() const { return shape_.type; }
   std::span<const CacheLayer> layers() const { return views_; }
 
  private:
   struct Layer {
     int64_t rows = 0;  // sequences * kv_heads
-    int64_t head_dim = 0;
+    int64_t tile_bytes = 0;
     Buffer keys;
     Buffer values;
   };
   Buffer grown(const Buffer& old, const Layer& layer, int64_t capacity) const;
 
   Backend& backend_;
-  int64_t limit_;
+  KvShape shape_;
   int64_t capacity_ = 0;
   std::vector<Layer> layers_;
   std::vector<CacheLayer> views_;

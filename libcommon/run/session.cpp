@@ -68,7 +68,8 @@ struct Session::State {
         weights(weight_table(*model)),
         graph(session_graph(*model, weights, *backend, options.fuse)),
         executor(*backend, graph, weights),
-        cache(*backend, model->spec, options.sequences, context),
+        cache(*backend, model->spec,
+              {.sequences = options.sequences, .limit = context, .type = options.kv_type}),
         rope(model->spec),
         lengths(static_cast<size_t>(options.sequences), 0) {}
 
@@ -102,8 +103,9 @@ void Session::State::check_memory(int64_t cache_bytes, int64_t activation_bytes)
   const auto text = [](int64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
   throw resource_error(model->subject + ": needs " + text(total) + " (weights " +
                        text(model->resident_bytes) + ", key-value cache " + text(cache_bytes) +
-                       ", activations " + text(activation_bytes) + "), --max-memory is " +
-                       text(options.max_memory) + "; a smaller --ctx needs less");
+                       " in " + std::string(kv_type_name(options.kv_type)) + ", activations " +
+                       text(activation_bytes) + "), --max-memory is " + text(options.max_memory) +
+                       "; a smaller --ctx or --kv-type needs less");
 }
 
 void Session::State::check_tokens(std::span<const StepToken> tokens) const {
@@ -247,7 +249,8 @@ SessionMemory Session::memory() const {
 
 TokenCost Session::token_cost(int64_t depth) const {
   const State& s = *state_;
-  const Cost cost = total_cost(s.graph, s.graph.nodes, s.weights, {.depth = depth});
+  const Cost cost =
+      total_cost(s.graph, s.graph.nodes, s.weights, {.depth = depth, .kv_type = s.options.kv_type});
   return {.weight_bytes = cost.weight_bytes, .cache_bytes = cost.cache_bytes, .flops = cost.flops};
 }
 

@@ -31,6 +31,10 @@ struct StepToken {
   bool wants_logits = false;
 };
 
+// F32 keeps the logits of a full forward. F16 moves them by 2e-4 of the largest, BF16 by 2e-3, I8
+// by 1e-2, for a half, a half, a quarter of the memory: a choice for long contexts, not a default.
+inline constexpr DType kDefaultKvType = DType::kF32;
+
 struct SessionOptions {
   std::string device = "auto";     // "auto", "cpu", "ref"
   int threads = 0;                 // 0: physical cores in the affinity mask
@@ -38,6 +42,7 @@ struct SessionOptions {
   int64_t sequences = 1;           // slots that decode side by side
   int64_t max_batch_tokens = 512;  // a step is run in chunks of at most so many tokens
   bool fuse = true;
+  DType kv_type = kDefaultKvType;  // of cached keys and values: F32, F16, BF16 or I8
   int64_t max_memory = 0;  // bytes of weights in memory, caches and activations; 0: no limit
 };
 

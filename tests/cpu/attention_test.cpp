@@ -1,5 +1,6 @@
 // Attention and its cache on every dispatch level, against the reference.
 #include <cmath>
+#include <limits>
 
 #include "tests/cpu/fixture.h"
 #include "tests/support/tolerances.h"
@@ -10,41 +11,82 @@ using namespace hone;
 
 namespace {
 
+constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kI8};
+
 struct Case {
   int64_t heads;
   int64_t kv_heads;
   int64_t head_dim;
-  int64_t capacity;
+  int64_t positions = 200;  // cached, of each of two sequences
   int64_t window = 0;
   bool alibi = false;
   double scale = 0.2;
 };
 
-// Two sequences whose caches are full of random keys and values.
+// Two sequences whose caches hold random keys and values up to `positions`, and NaN behind.
 struct Problem {
   Case shape;
+  DType type;
+  int64_t capacity;
   std::vector<int32_t> sequences;
   std::vector<int32_t> positions;
-  std::vector<float> q, keys, values, slopes;
+  std::vector<float> q, slopes;
+  std::vector<std::byte> keys, values;
 
-  Problem(const Case& c, std::vector<int32_t> at) : shape(c), positions(std::move(at)) {
-    const int64_t cache = 2 * c.kv_heads * c.capacity * c.head_dim;
-    for (size_t i = 0; i < positions.size(); ++i) sequences.push_back(i % 2 == 0 ? 1 : 0);
+  Problem(const Case& c, DType element, std::vector<int32_t> at, std::vector<int32_t> of = {})
+      : shape(c),
+        type(element),
+        capacity(kv_capacity(c.positions)),
+        sequences(std::move(of)),
+        positions(std::move(at)) {
+    for (size_t i = sequences.size(); i < positions.size(); ++i) {
+      sequences.push_back(i % 2 == 0 ? 1 : 0);
+    }
     q = normal_floats(tokens() * c.heads * c.head_dim, 1);
-    keys = normal_floats(cache, 2);
-    values = normal_floats(cache, 3);
-    for (int64_t h = 0; h < c.heads; ++h) slopes.push_back(1.0f / static_cast<float>(2 << h));
+    for (int64_t h = 0; h < c.heads; ++h) slopes.push_back(1.0f / static_cast<float>(2 << (h % 8)));
+    keys.resize(kv_tile_offset(type, c.head_dim, capacity, 2 * c.kv_heads, 0), std::byte{0xff});
+    values = keys;  // all bits set: NaN, or for int8 the scale NaN
+    fill();
   }
 
   int64_t tokens() const { return static_cast<int64_t>(positions.size()); }
+  int64_t width() const { return shape.heads * shape.head_dim; }
+
+  void fill() {
+    const auto k = normal_floats(shape.positions * shape.kv_heads * shape.head_dim * 2, 2);
+    const auto v = normal_floats(static_cast<int64_t>(k.size()), 3);
+    std::vector<int32_t> every_sequence, every_position;
+    for (int32_t sequence : {0, 1}) {
+      for (int32_t p = 0; p < shape.positions; ++p) {
+        every_sequence.push_back(sequence);
+        every_position.push_back(p);
+      }
+    }
+    store(reference(), k.data(), v.data(), every_sequence, every_position);
+  }
+
+  void store(Backend& backend, const float* k, const float* v, const std::vector<int32_t>& of,
+             const std::vector<int32_t>& at) {
+    backend.run.kv_store({.k = k,
+                          .v = v,
+                          .keys = keys.data(),
+                          .values = values.data(),
+                          .type = type,
+                          .sequences = of.data(),
+                          .positions = at.data(),
+                          .tokens = static_cast<int64_t>(at.size()),
+                          .kv_heads = shape.kv_heads,
+                          .head_dim = shape.head_dim,
+                          .capacity = capacity});
+  }
 
   // Tokens [begin, end).
   std::vector<float> run(Backend& backend, int64_t begin, int64_t end) const {
-    const int64_t width = shape.heads * shape.head_dim;
-    std::vector<float> out = poisoned((end - begin) * width);
-    backend.run.attention({.q = q.data() + begin * width,
+    std::vector<float> out = poisoned((end - begin) * width());
+    backend.run.attention({.q = q.data() + begin * width(),
                            .keys = keys.data(),
                            .values = values.data(),
+                           .type = type,
                            .out = out.data(),
                            .sequences = sequences.data() + begin,
                            .positions = positions.data() + begin,
@@ -52,39 +94,100 @@ struct Problem {
                            .heads = shape.heads,
                            .kv_heads = shape.kv_heads,
                            .head_dim = shape.head_dim,
-                           .capacity = shape.capacity,
+                           .capacity = capacity,
                            .scale = shape.scale,
                            .window = shape.window,
                            .alibi_slopes = shape.alibi ? slopes.data() : nullptr});
     return out;
   }
+  std::vector<float> run(Backend& backend) const { return run(backend, 0, tokens()); }
 };
 
+// Dimensions below, at and above a vector and a tile; 1, 3, 4, 7, 8 and 12 query heads a kv head.
 constexpr Case kCases[] = {
-    {.heads = 1, .kv_heads = 1, .head_dim = 1, .capacity = 130},
-    {.heads = 2, .kv_heads = 2, .head_dim = 7, .capacity = 200},
-    {.heads = 4, .kv_heads = 2, .head_dim = 8, .capacity = 200, .window = 1},
-    {.heads = 6, .kv_heads = 2, .head_dim = 16, .capacity = 300, .window = 65},
-    {.heads = 4, .kv_heads = 4, .head_dim = 33, .capacity = 300, .alibi = true},
-    {.heads = 8, .kv_heads = 1, .head_dim = 64, .capacity = 200, .window = 64, .alibi = true},
-    {.heads = 2, .kv_heads = 1, .head_dim = 100, .capacity = 200, .scale = 2.5},
-    {.heads = 2, .kv_heads = 1, .head_dim = 128, .capacity = 200},
+    {.heads = 1, .kv_heads = 1, .head_dim = 1},
+    {.heads = 2, .kv_heads = 2, .head_dim = 5},
+    {.heads = 4, .kv_heads = 1, .head_dim = 8, .window = 1},
+    {.heads = 6, .kv_heads = 2, .head_dim = 15, .window = 65},
+    {.heads = 8, .kv_heads = 2, .head_dim = 16},
+    {.heads = 4, .kv_heads = 4, .head_dim = 17, .alibi = true},
+    {.heads = 14, .kv_heads = 2, .head_dim = 20},
+    {.heads = 8, .kv_heads = 1, .head_dim = 64, .window = 64, .alibi = true},
+    {.heads = 12, .kv_heads = 1, .head_dim = 80, .window = 15},
+    {.heads = 2, .kv_heads = 1, .head_dim = 100, .scale = 1.5},
+    {.heads = 2, .kv_heads = 1, .head_dim = 128},
 };
 
-// Around blocks of 64 keys.
-const std::vector<int32_t> kPositions = {0, 1, 2, 15, 62, 63, 64, 65, 127, 128, 129};
+// Around tiles of 16 and blocks of 64 positions.
+const std::vector<int32_t> kPositions = {0,  1,  2,  14, 15,  16,  17,  31,
+                                         62, 63, 64, 65, 126, 127, 128, 129};
+
+std::vector<int32_t> rising(int32_t first, int32_t count) {
+  std::vector<int32_t> positions(count);
+  std::iota(positions.begin(), positions.end(), first);
+  return positions;
+}
+
+// Values are at most about 4. Terms of a score that add up to s in magnitude move it, and so the
+// weight's relative error, by s units in the last place.
+double magnitude_of(const Case& c) {
+  const double terms = c.scale * 0.64 * static_cast<double>(c.head_dim);  // mean of |q| |k|
+  return 4 * (1 + terms * tolerance::kUlp / tolerance::kAttention);
+}
+
+void check_against_reference(Backend& backend, const Problem& problem) {
+  const auto actual = problem.run(backend);
+  const auto expected = problem.run(reference());
+  const std::vector<double> magnitudes(expected.size(), magnitude_of(problem.shape));
+  CHECK(tolerance::difference(actual, expected, magnitudes, tolerance::kAttention) == "");
+}
+
+void check_alone(Backend& backend, const Problem& problem) {
+  const auto batch = problem.run(backend);
+  for (int64_t t = 0; t < problem.tokens(); ++t) {
+    const std::span<const float> in_batch(batch.data() + t * problem.width(), problem.width());
+    CHECK(tolerance::same_bytes(problem.run(backend, t, t + 1), in_batch));
+  }
+}
+
+void check_threads(const std::string& level, const Problem& problem) {
+  const auto one = problem.run(*open_level(level, 1));
+  for (const int threads : {2, 3, 5}) {
+    CHECK(tolerance::same_bytes(problem.run(*open_level(level, threads)), one));
+  }
+}
 
 }  // namespace
 
-TEST_CASE("attention: grouped heads, windows, slopes, lengths around the block of keys") {
+TEST_CASE("attention: grouped heads, windows, slopes, lengths around tiles and blocks") {
   for (const std::string& level : levels()) {
     const auto backend = open_level(level, 2);
-    for (const Case& c : kCases) {
-      const Problem problem(c, kPositions);
-      const auto actual = problem.run(*backend, 0, problem.tokens());
-      const auto expected = problem.run(reference(), 0, problem.tokens());
-      const std::vector<double> magnitudes(expected.size(), 4.0);  // values are at most about 4
-      CHECK(tolerance::difference(actual, expected, magnitudes, tolerance::kAttention) == "");
+    for (const DType type : kTypes) {
+      for (const Case& c : kCases) {
+        CAPTURE(level);
+        CAPTURE(kv_type_name(type));
+        CAPTURE(c.head_dim);
+        check_against_reference(*backend, Problem(c, type, kPositions));
+      }
+    }
+  }
+}
+
+TEST_CASE("attention: prompts of many lengths, beginning anywhere") {
+  // Tiles have 64 rows: 64, 16, 9, 8 and 5 tokens here.
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 2);
+    for (const DType type : kTypes) {
+      for (const Case& c : kCases) {
+        CAPTURE(level);
+        CAPTURE(kv_type_name(type));
+        CAPTURE(c.head_dim);
+        for (const int32_t count : {3, 17, 66}) {
+          const Problem problem(c, type, rising(count + 40, count), std::vector<int32_t>(count, 1));
+          check_against_reference(*backend, problem);
+          check_alone(*backend, problem);
+        }
+      }
     }
   }
 }
@@ -92,85 +195,125 @@ TEST_CASE("attention: grouped heads, windows, slopes, lengths around the block o
 TEST_CASE("attention: the same bytes alone or in a batch, for any number of threads") {
   for (const std::string& level : levels()) {
     const auto one = open_level(level, 1);
-    for (const Case& c : kCases) {
-      const Problem problem(c, kPositions);
-      const auto batch = problem.run(*one, 0, problem.tokens());
-      const int64_t width = c.heads * c.head_dim;
-      for (int64_t t = 0; t < problem.tokens(); ++t) {
-        const std::span<const float> in_batch(batch.data() + t * width, width);
-        CHECK(tolerance::same_bytes(problem.run(*one, t, t + 1), in_batch));
-      }
-      for (const int threads : {2, 3, 5}) {
-        const auto many = open_level(level, threads);
-        CHECK(tolerance::same_bytes(problem.run(*many, 0, problem.tokens()), batch));
+    for (const DType type : kTypes) {
+      for (const Case& c : kCases) {
+        const Problem problem(c, type, kPositions);
+        check_alone(*one, problem);
+        check_threads(level, problem);
       }
     }
   }
+}
+
+TEST_CASE("attention: ranges of 512 positions, merged") {
+  const Case cases[] = {
+      {.heads = 4, .kv_heads = 1, .head_dim = 24, .positions = 1600},
+      {.heads = 2, .kv_heads = 2, .head_dim = 16, .positions = 1600, .window = 513},
+      {.heads = 8, .kv_heads = 1, .head_dim = 8, .positions = 1600, .window = 700, .alibi = true}};
+  std::vector<int32_t> positions = rising(500, 30);  // across the first border
+  for (const int32_t p : {510, 511, 512, 513, 1022, 1023, 1024, 1025, 1535, 1599}) {
+    positions.push_back(p);
+  }
+  std::vector<int32_t> sequences(30, 0);
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 2);
+    for (const DType type : kTypes) {
+      for (const Case& c : cases) {
+        const Problem problem(c, type, positions, sequences);
+        check_against_reference(*backend, problem);
+        check_alone(*backend, problem);
+        check_threads(level, problem);
+      }
+    }
+  }
+}
+
+TEST_CASE("attention: so many tokens that partial sums are merged at once") {
+  // 600 tokens of 12 heads of 80 elements and two ranges: beyond the million floats that are kept.
+  const Case shape{.heads = 12, .kv_heads = 2, .head_dim = 80, .positions = 1200};
+  const Problem problem(shape, DType::kF16, rising(600, 600), std::vector<int32_t>(600, 1));
+  const auto backend = open_level(levels().front(), 3);
+  const auto all = problem.run(*backend);
+  for (const int64_t t : {0, 7, 300, 423, 424, 599}) {
+    const std::span<const float> in_batch(all.data() + t * problem.width(), problem.width());
+    CHECK(tolerance::same_bytes(problem.run(*backend, t, t + 1), in_batch));
+  }
+  const auto expected = problem.run(reference(), 590, 600);
+  const std::vector<double> magnitudes(expected.size(), magnitude_of(shape));
+  const std::span<const float> last(all.data() + 590 * problem.width(), expected.size());
+  CHECK(tolerance::difference(last, expected, magnitudes, tolerance::kAttention) == "");
 }
 
 TEST_CASE("attention: ALiBi stays exact far from the start") {
   // Scores near 60,000 in f32 would be 0.004 apart; the weights need them apart by 0.0001.
-  const Case shape{.heads = 1, .kv_heads = 1, .head_dim = 4, .capacity = 60001, .alibi = true};
-  const Problem problem(shape, {60000});
-  const auto actual = problem.run(*open_level(levels().front(), 1), 0, 1);
-  const auto expected = problem.run(reference(), 0, 1);
-  CHECK(tolerance::difference(actual, expected, std::vector<double>(4, 4.0),
-                              tolerance::kAttention) == "");
+  const Case shape{.heads = 1, .kv_heads = 1, .head_dim = 4, .positions = 60001, .alibi = true};
+  const Problem problem(shape, DType::kF32, {60000});
+  check_against_reference(*open_level(levels().front(), 1), problem);
 }
 
-TEST_CASE("attention: NaN and infinite scores") {
-  const Case shape{.heads = 1, .kv_heads = 1, .head_dim = 4, .capacity = 150};
+TEST_CASE("attention: what a later token stores does not reach an earlier one") {
+  const Case shape{.heads = 4, .kv_heads = 2, .head_dim = 20, .positions = 100};
   for (const std::string& level : levels()) {
     const auto backend = open_level(level, 1);
-    for (const float bad : {kNaN, kInfinity, -kInfinity}) {
-      for (const int64_t key : {0, 5, 63, 64, 70, 140}) {
-        Problem problem(shape, {141, 141, 3});
-        problem.sequences = {0, 1, 0};
-        for (float& v : problem.q) v = std::abs(v);
-        problem.keys[key * 4 + 1] = bad;  // sequence 0
-        const auto actual = problem.run(*backend, 0, 3);
-        const auto expected = problem.run(reference(), 0, 3);
-        CHECK(tolerance::class_difference(actual, expected) == "");
-        for (int i = 4; i < 8; ++i) CHECK(std::isfinite(actual[i]));
+    for (const DType type : kTypes) {
+      Problem problem(shape, type, rising(40, 30), std::vector<int32_t>(30, 0));
+      const auto before = problem.run(*backend);
+      for (const float bad : {kNaN, kInfinity, -kInfinity}) {
+        const std::vector<float> vectors(40, bad);
+        problem.store(reference(), vectors.data(), vectors.data(), {0}, {60});
+        const auto after = problem.run(*backend);
+        CHECK(tolerance::class_difference(after, problem.run(reference())) == "");
+        const size_t unharmed = 20 * problem.width();
+        CHECK(tolerance::same_bytes(std::span(after).first(unharmed),
+                                    std::span(before).first(unharmed)));
       }
     }
-    Problem nothing(shape, {100});  // no key has a finite score
-    for (float& v : nothing.q) v = 1;
-    for (float& v : nothing.keys) v = -kInfinity;
-    for (const float v : nothing.run(*backend, 0, 1)) CHECK(std::isnan(v));
   }
 }
 
-TEST_CASE("kv_store: each token in its slot, nothing else touched") {
-  const int64_t heads = 3, dim = 5, capacity = 4;
-  const int32_t sequences[] = {1, 0, 1}, positions[] = {0, 3, 2};
-  const std::vector<float> k = normal_floats(3 * heads * dim, 1),
-                           v = normal_floats(3 * heads * dim, 2);
+TEST_CASE("attention: NaN and infinite scores") {
+  const Case shape{.heads = 1, .kv_heads = 1, .head_dim = 4, .positions = 150};
   for (const std::string& level : levels()) {
-    const auto backend = open_level(level, 2);
-    std::vector<float> keys = poisoned(2 * heads * capacity * dim), values = keys;
-    KvStoreArgs args{.k = k.data(),
-                     .v = v.data(),
-                     .keys = keys.data(),
-                     .values = values.data(),
-                     .sequences = sequences,
-                     .positions = positions,
-                     .tokens = 3,
-                     .kv_heads = heads,
-                     .head_dim = dim,
-                     .capacity = capacity};
-    backend->run.kv_store(args);
-    int64_t written = 0;
-    for (const float x : keys) written += !std::isnan(x);
-    CHECK(written == 3 * heads * dim);
-    for (int64_t t = 0; t < 3; ++t) {
-      for (int64_t h = 0; h < heads; ++h) {
-        for (int64_t i = 0; i < dim; ++i) {
-          const int64_t at = ((sequences[t] * heads + h) * capacity + positions[t]) * dim + i;
-          CHECK(keys[at] == k[(t * heads + h) * dim + i]);
-          CHECK(values[at] == v[(t * heads + h) * dim + i]);
+    const auto backend = open_level(level, 1);
+    for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+      for (const float bad : {kNaN, kInfinity, -kInfinity}) {
+        for (const int32_t key : {0, 5, 63, 64, 70, 140}) {
+          Problem problem(shape, type, {141, 141, 3}, {0, 1, 0});
+          for (float& v : problem.q) v = std::abs(v);
+          const std::vector<float> k = {1, bad, 1, 1}, v = {1, 2, 3, 4};
+          problem.store(reference(), k.data(), v.data(), {0}, {key});
+          const auto actual = problem.run(*backend);
+          CHECK(tolerance::class_difference(actual, problem.run(reference())) == "");
+          for (int i = 4; i < 8; ++i) CHECK(std::isfinite(actual[i]));
         }
       }
+    }
+    Problem nothing(shape, DType::kF32, {100}, {0});  // no key has a finite score
+    for (float& v : nothing.q) v = 1;
+    const std::vector<float> k(4, -kInfinity), v(4, 1.0f);
+    for (int32_t p = 0; p <= 100; ++p) nothing.store(reference(), k.data(), v.data(), {0}, {p});
+    for (const float x : nothing.run(*backend)) CHECK(std::isnan(x));
+  }
+}
+
+TEST_CASE("kv_store: the bytes of the reference, each token in its slot, nothing else touched") {
+  const Case shape{.heads = 3, .kv_heads = 3, .head_dim = 37, .positions = 40};
+  std::vector<float> k = normal_floats(3 * 3 * 37, 5), v = normal_floats(3 * 3 * 37, 6);
+  v[40] = kInfinity;
+  k[3] = 1e-42f;
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 2);
+    for (const DType type : kTypes) {
+      Problem actual(shape, type, {}), expected(shape, type, {});
+      const auto untouched = actual.keys;
+      actual.store(*backend, k.data(), v.data(), {1, 0, 1}, {0, 39, 16});
+      expected.store(reference(), k.data(), v.data(), {1, 0, 1}, {0, 39, 16});
+      CHECK(actual.keys == expected.keys);
+      CHECK(actual.values == expected.values);
+      size_t changed = 0;
+      for (size_t i = 0; i < untouched.size(); ++i) changed += untouched[i] != actual.keys[i];
+      CHECK(changed > 0);
+      CHECK(changed <= static_cast<size_t>(9 * kv_vector_bytes(type, shape.head_dim)));
     }
   }
 }

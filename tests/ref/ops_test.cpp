@@ -1,5 +1,6 @@
 // The reference backend against cases worked out by hand.
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -207,16 +208,50 @@ TEST_CASE("rope: a quarter turn moves a to b, the rest of the head stays") {
 
 namespace {
 
+// A cache of one tile a head, filled position by position.
+struct Cache {
+  DType type;
+  int64_t sequences, kv_heads, head_dim;
+  std::vector<std::byte> keys, values;
+
+  Cache(DType element, int64_t sequence_count, int64_t heads, int64_t dim)
+      : type(element), sequences(sequence_count), kv_heads(heads), head_dim(dim) {
+    keys.resize(sequences * kv_heads * kv_tile_bytes(type, dim));
+    values.resize(keys.size());
+  }
+
+  // k, v: [kv_heads, head_dim]
+  void store(int32_t sequence, int32_t position, const std::vector<float>& k,
+             const std::vector<float>& v) {
+    ref().run.kv_store({.k = k.data(),
+                        .v = v.data(),
+                        .keys = keys.data(),
+                        .values = values.data(),
+                        .type = type,
+                        .sequences = &sequence,
+                        .positions = &position,
+                        .tokens = 1,
+                        .kv_heads = kv_heads,
+                        .head_dim = head_dim,
+                        .capacity = kKvTile});
+  }
+};
+
 // One head of width 1 with keys 0, ln 2, 5 and values 10, 20, 30: weights are exp(q key).
 struct Tiny {
-  std::vector<float> keys = {0, std::log(2.0f), 5};
-  std::vector<float> values = {10, 20, 30};
+  Cache cache{DType::kF32, 1, 1, 1};
+  Tiny() {
+    cache.store(0, 0, {0}, {10});
+    cache.store(0, 1, {std::log(2.0f)}, {20});
+    cache.store(0, 2, {5}, {30});
+  }
   float run(float q, int32_t position, int64_t window, const float* slopes = nullptr) {
     const int32_t sequence = 0;
     float out = kNaN;
     ref().run.attention({.q = &q,
-                         .keys = keys.data(),
-                         .values = values.data(),
+                         .keys = cache.keys.data(),
+                         .values = cache.values.data(),
+                         .type = cache.type,
                          .out = &out,
                          .sequences = &sequence,
                          .positions = &position,
@@ -224,7 +259,7 @@ struct Tiny {
                          .heads = 1,
                          .kv_heads = 1,
                          .head_dim = 1,
-                         .capacity = 3,
+                         .capacity = kKvTile,
                          .scale = 0.5,
                          .window = window,
                          .alibi_slopes = slopes});
@@ -248,12 +283,16 @@ TEST_CASE("attention: softmax over what is visible") {
 
 TEST_CASE("attention: query heads share key heads, sequences have caches of their own") {
   // 4 query heads, 2 kv heads, one position; values name (sequence, kv head).
-  const std::vector<float> keys(4, 1.0f), values = {1, 2, 3, 4}, q(8, 1.0f);
+  Cache cache(DType::kF32, 2, 2, 1);
+  cache.store(0, 0, {1, 1}, {1, 2});
+  cache.store(1, 0, {1, 1}, {3, 4});
+  const std::vector<float> q(8, 1.0f);
   const int32_t sequences[] = {1, 0}, positions[] = {0, 0};
   std::vector<float> out(8, kNaN);
   ref().run.attention({.q = q.data(),
-                       .keys = keys.data(),
-                       .values = values.data(),
+                       .keys = cache.keys.data(),
+                       .values = cache.values.data(),
+                       .type = cache.type,
                        .out = out.data(),
                        .sequences = sequences,
                        .positions = positions,
@@ -261,27 +300,52 @@ TEST_CASE("attention: query heads share key heads, sequences have caches of thei
                        .heads = 4,
                        .kv_heads = 2,
                        .head_dim = 1,
-                       .capacity = 1,
+                       .capacity = kKvTile,
                        .scale = 1});
   CHECK(out == std::vector<float>{3, 3, 4, 4, 1, 1, 2, 2});
 }
 
-TEST_CASE("kv_store: [sequence, head, position]") {
-  const std::vector<float> k = {1, 2, 3, 4}, v = {5, 6, 7, 8};  // 2 tokens, 2 heads, width 1
-  std::vector<float> keys(8, 0), values(8, 0);
-  const int32_t sequences[] = {0, 1}, positions[] = {1, 0};
-  ref().run.kv_store({.k = k.data(),
-                      .v = v.data(),
-                      .keys = keys.data(),
-                      .values = values.data(),
-                      .sequences = sequences,
-                      .positions = positions,
-                      .tokens = 2,
-                      .kv_heads = 2,
-                      .head_dim = 1,
-                      .capacity = 2});
-  CHECK(keys == std::vector<float>{0, 1, 0, 2, 3, 0, 4, 0});
-  CHECK(values == std::vector<float>{0, 5, 0, 6, 7, 0, 8, 0});
+TEST_CASE("kv_store: the bytes of a tile") {
+  // Keys: element by position. Values: position by element, rows of 16.
+  Cache cache(DType::kBF16, 1, 1, 2);
+  cache.store(0, 3, {1, -2}, {0.5, 4});
+  std::vector<uint16_t> keys(kKvTile * 16), values(kKvTile * 16);
+  REQUIRE(cache.keys.size() == keys.size() * 2);
+  std::memcpy(keys.data(), cache.keys.data(), cache.keys.size());
+  std::memcpy(values.data(), cache.values.data(), cache.values.size());
+  for (size_t i = 0; i < keys.size(); ++i) {
+    CHECK(keys[i] == (i == 3 ? 0x3f80 : i == 16 + 3 ? 0xc000 : 0));
+    CHECK(values[i] == (i == 3 * 16 ? 0x3f00 : i == 3 * 16 + 1 ? 0x4080 : 0));
+  }
+}
+
+TEST_CASE("kv_store: int8 has a scale for each head vector") {
+  Cache cache(DType::kI8, 1, 1, 3);
+  cache.store(0, 0, {127, -50.4f, 0}, {0, 0, 0});
+  cache.store(0, 15, {-254, 127, 1}, {kNaN, 1, 2});
+  const auto element = [](const std::vector<std::byte>& tile, int64_t at) {
+    return static_cast<int8_t>(tile[at]);
+  };
+  const auto scale = [](const std::vector<std::byte>& tile, int64_t position) {
+    float value;
+    std::memcpy(&value, tile.data() + 16 * 16 + 4 * position, sizeof value);
+    return value;
+  };
+  CHECK(scale(cache.keys, 0) == 1);
+  CHECK(scale(cache.keys, 15) == 2);
+  CHECK(element(cache.keys, 0) == 127);
+  CHECK(element(cache.keys, 16) == -50);
+  CHECK(element(cache.keys, 32) == 0);
+  CHECK(element(cache.keys, 15) == -127);
+  CHECK(element(cache.keys, 16 + 15) == 64);  // 63.5: ties to even
+  CHECK(element(cache.keys, 32 + 15) == 0);   // 0.5: ties to even
+  CHECK(scale(cache.values, 0) == 0);
+  CHECK(std::isnan(scale(cache.values, 15)));  // no integer is a NaN
+  std::vector<float> back(3);
+  decode_key(DType::kI8, cache.keys.data(), 3, 0, back.data());
+  CHECK(back == std::vector<float>{127, -50, 0});
+  decode_value(DType::kI8, cache.values.data(), 3, 15, back.data());
+  for (const float x : back) CHECK(std::isnan(x));
 }
 
 TEST_CASE("activations") {
