@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "libcommon/base/error.h"
+#include "libcommon/base/log.h"
 #include "libcommon/base/utf8.h"
 #include "libcommon/model/gguf_map.h"
 
@@ -214,7 +215,7 @@ class KeyMaker {
     number(rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon",
            spec_.norm.eps);
     count("vocab_size", spec_.vocab);
-    if (attention.window > 0) count("attention.sliding_window", attention.window);
+    if (attention.window > 0) add_window(attention.window);
     if (spec_.positions == PositionKind::kRope) add_rope(attention);
     return std::move(keys_);
   }
@@ -247,6 +248,14 @@ class KeyMaker {
     }
     if (spec_.rope.scaling == RopeScaling::kDynamic) refuse("rope_type 'dynamic'");
     if (!spec_.rope.truncate) refuse("yarn without truncate");
+  }
+
+  // llama.cpp's llama, the form of Mistral, does not read the key; hone does.
+  void add_window(int64_t window) {
+    count("attention.sliding_window", window);
+    if (window >= spec_.context) return;
+    log_warning(subject_ + ": llama.cpp attends to all positions of this model, not to the last " +
+                std::to_string(window) + "; longer texts come out different there");
   }
 
   void add_rope(const AttentionSpec& attention) {
