@@ -17,10 +17,14 @@ inline uint64_t mix64(uint64_t x) {
   return x ^ (x >> 31);
 }
 
+// What all draws of one stream share.
+inline uint64_t random_key(uint64_t seed, uint64_t stream) {
+  return mix64(seed + 0x9e3779b97f4a7c15u * (stream + 1));
+}
+
 // 64 uniform bits.
 inline uint64_t random_bits(uint64_t seed, uint64_t stream, uint64_t index) {
-  const uint64_t key = mix64(seed + 0x9e3779b97f4a7c15u * (stream + 1));
-  return mix64(key ^ mix64(index + 0xd1b54a32d192ed03u));
+  return mix64(random_key(seed, stream) ^ mix64(index + 0xd1b54a32d192ed03u));
 }
 
 // Uniform in [0, 1) with 53 bits.

@@ -4,6 +4,7 @@
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
+#include "kernels/convert.h"
 
 namespace hone {
 
@@ -93,7 +94,12 @@ void MatrixInput::stored_row(int64_t row, float* out) const {
     return;
   }
   const int64_t bytes = row_bytes(type_, columns_);
-  decode_row(type_, chunk_.bytes.data() + row * bytes, columns_, out);
+  widen_row(type_, chunk_.bytes.data() + row * bytes, columns_, out);
+}
+
+const std::byte* MatrixInput::stored(int64_t row) const {
+  if (!stored_plainly()) return nullptr;
+  return chunk_.bytes.data() + (row - chunk_.first) * row_bytes(type_, columns_);
 }
 
 void MatrixInput::row(int64_t row, float* out) const {

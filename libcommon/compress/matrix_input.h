@@ -33,6 +33,10 @@ class MatrixInput {
   int64_t first_row() const { return transpose_ ? 0 : chunk_.first; }
   int64_t loaded_rows() const { return transpose_ ? columns_ : chunk_.count; }
   void row(int64_t row, float* out) const;
+  // The row's bytes where they are plain numbers of type(), else null. Rows follow each other.
+  const std::byte* stored(int64_t row) const;
+  DType type() const { return type_; }
+  bool stored_plainly() const { return !joined_ && !transpose_; }
 
  private:
   void stored_row(int64_t row, float* out) const;  // row counts from the chunk's first

@@ -1,6 +1,8 @@
 #include "libcommon/compress/selection.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -53,9 +55,48 @@ void Selection::count(int level, std::span<const float> scores) {
       ++local[bits & 0xffff];
     }
   }
+  add(local);
+}
+
+void Selection::add(std::span<const uint32_t> counts) {
   const std::lock_guard lock(mutex_);
-  histogram_.resize(local.size());  // not before it is needed: a plan has a selection per tensor
-  for (size_t i = 0; i < local.size(); ++i) histogram_[i] += local[i];
+  histogram_.resize(counts.size());  // not before it is needed: a plan has a selection per tensor
+  for (size_t i = 0; i < counts.size(); ++i) histogram_[i] += counts[i];
+}
+
+bool Selection::count_short(std::span<const std::byte> bf16) {
+  // Two tables: neighbours of equal magnitude, as zeros are, do not wait for each other's count.
+  std::vector<uint32_t> even(kHighBuckets, 0);
+  std::vector<uint32_t> odd(kHighBuckets, 0);
+  const auto bucket = [](uint64_t bits) { return static_cast<size_t>(bits & 0x7fff); };
+  size_t i = 0;
+  for (; i + 8 <= bf16.size(); i += 8) {
+    uint64_t four;
+    std::memcpy(&four, bf16.data() + i, sizeof four);
+    ++even[bucket(four)];
+    ++odd[bucket(four >> 16)];
+    ++even[bucket(four >> 32)];
+    ++odd[bucket(four >> 48)];
+  }
+  for (; i < bf16.size(); i += 2) {
+    uint16_t bits;
+    std::memcpy(&bits, bf16.data() + i, sizeof bits);
+    ++even[bucket(bits)];
+  }
+  for (size_t k = 0; k < kHighBuckets; ++k) even[k] += odd[k];
+  constexpr size_t kInfinity = 0x7f80;
+  if (std::any_of(even.begin() + kInfinity + 1, even.end(), [](uint32_t n) { return n > 0; })) {
+    return false;
+  }
+  if (!none_) add(even);
+  return true;
+}
+
+void Selection::settle_short() {
+  settle(0);
+  if (none_) return;
+  bound_ = std::bit_cast<float>(high_ << 16);
+  ties_ = wanted_;
 }
 
 void Selection::settle(int level) {

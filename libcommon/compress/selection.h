@@ -28,6 +28,11 @@ class Selection {
   void count(int level, std::span<const float> scores);
   void settle(int level);
 
+  // Scores that are BF16 have no lower bits: their magnitudes as stored, the only look, then
+  // settle_short(). False, and nothing counted, where one of them is NaN.
+  bool count_short(std::span<const std::byte> bf16);
+  void settle_short();
+
   // Afterwards: score < bound() is chosen, and the first ties() of those equal to it.
   float bound() const { return bound_; }
   int64_t ties_left() const { return ties_; }
@@ -40,6 +45,8 @@ class Selection {
   uint32_t high_ = 0;  // upper bits of the bound, known after level 0
   bool none_ = false;  // nothing to choose
   float bound_ = 0;
+  void add(std::span<const uint32_t> counts);
+
   std::mutex mutex_;
   std::vector<int64_t> histogram_;
 

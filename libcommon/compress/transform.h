@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <new>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/parallel.h"
@@ -16,7 +18,24 @@
 
 namespace hone {
 
-using Bytes = std::vector<std::byte>;
+// resize() leaves new elements as they are: buffers are written over at once, and filling them with
+// zeros first cost as much as the copy of a tensor.
+template <class T>
+struct UninitializedAllocator : std::allocator<T> {
+  template <class U>
+  struct rebind {
+    using other = UninitializedAllocator<U>;
+  };
+  template <class U>
+  void construct(U* place) {
+    ::new (static_cast<void*>(place)) U;
+  }
+  template <class U, class... Args>
+  void construct(U* place, Args&&... args) {
+    ::new (static_cast<void*>(place)) U(std::forward<Args>(args)...);
+  }
+};
+using Bytes = std::vector<std::byte, UninitializedAllocator<std::byte>>;
 
 // Neighbouring rows of a tensor as stored. Vectors are one row; scalars 1 x 1.
 struct Chunk {

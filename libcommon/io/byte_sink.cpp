@@ -71,7 +71,7 @@ void ByteSink::write(std::span<const std::byte> bytes) {
   written_ += bytes.size();
   while (!bytes.empty()) {
     if (buffer_.empty() && bytes.size() >= kBufferBytes) {
-      write_fully(fd(), bytes, subject_);
+      pass_on(bytes);
       return;
     }
     const auto taken = bytes.first(std::min(bytes.size(), kBufferBytes - buffer_.size()));
@@ -91,8 +91,14 @@ void ByteSink::write_zeros(size_t count) {
 }
 
 void ByteSink::flush() {
-  write_fully(fd(), buffer_, subject_);
+  pass_on(buffer_);
   buffer_.clear();
+}
+
+void ByteSink::pass_on(std::span<const std::byte> bytes) {
+  write_fully(fd(), bytes, subject_);
+  passed_on_ += bytes.size();
+  if (file_) file_->start_write_back(passed_on_);
 }
 
 void ByteSink::finish() {

@@ -43,6 +43,7 @@ class ByteSink {
 
  private:
   void open_path(const std::string& where);
+  void pass_on(std::span<const std::byte> bytes);
   void refuse_terminal(const SinkOptions& options) const;
   int fd() const { return file_ ? file_->fd() : direct_.get(); }
 
@@ -51,7 +52,8 @@ class ByteSink {
   Descriptor direct_;
   std::optional<PendingFile> file_;
   std::vector<std::byte> buffer_;
-  uint64_t written_ = 0;
+  uint64_t written_ = 0;  // buffered bytes included
+  uint64_t passed_on_ = 0;
 };
 
 }  // namespace hone

@@ -13,6 +13,7 @@
 namespace hone {
 namespace {
 
+constexpr uint64_t kWriteBackBytes = 8 << 20;
 constexpr int kAttempts = 100;  // names tried, where a dead process left the first ones behind
 
 std::string proc_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
@@ -67,6 +68,14 @@ void PendingFile::reserve(uint64_t bytes) {
   if (errno == ENOSPC || errno == EFBIG || errno == EDQUOT) {
     throw_errno(subject_, "cannot reserve " + std::to_string(bytes) + " bytes");
   }
+}
+
+void PendingFile::start_write_back(uint64_t end) {
+  if (end < handed_over_ + kWriteBackBytes) return;
+  // A hint: a file system without it writes all in sync(), and tells of errors there.
+  sync_file_range(fd(), static_cast<off_t>(handed_over_), static_cast<off_t>(end - handed_over_),
+                  SYNC_FILE_RANGE_WRITE);
+  handed_over_ = end;
 }
 
 void PendingFile::sync() {

@@ -25,6 +25,8 @@ class PendingFile {
 
   // Claims room on the disk, so that a model that will not fit fails now and not in an hour.
   void reserve(uint64_t bytes);
+  // Has the disk begin with what was written up to `end`, so that sync() finds little left to do.
+  void start_write_back(uint64_t end);
   // fsync: delayed write errors show here.
   void sync();
   // sync, name, close. The file stays if this returns; otherwise it throws and is gone.
@@ -35,7 +37,8 @@ class PendingFile {
 
   std::string subject_;
   Descriptor fd_;
-  std::string temporary_;  // its name, when it has one
+  std::string temporary_;     // its name, when it has one
+  uint64_t handed_over_ = 0;  // bytes that the disk was told of
 };
 
 // The name a file is written under until it is whole: beside the target, one per process.

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "kernels/check.h"
-#include "kernels/codec/codec.h"
+#include "kernels/convert.h"
 #include "libcommon/base/error.h"
 #include "libcommon/base/rng.h"
 #include "libcommon/base/utf8.h"
@@ -161,22 +161,16 @@ class RandomReader : public CheckpointReader {
   }
 
  private:
-  // Approximately normal: the four 16-bit quarters of one draw, each uniform, are summed. Their sum
-  // has variance 4 (2^32 - 1) / 12 and lies within 3.46 deviations; five times the speed of
-  // Box-Muller, and nothing downstream depends on the tails.
+  // Approximately normal (kernels/convert.h); nothing downstream depends on the tails.
   void make(int64_t tensor, int64_t first, int64_t count, std::byte* out) const {
     const auto index = static_cast<size_t>(tensor);
-    const Distribution distribution = distributions_[index];
-    constexpr float kMiddle = 2.0f * 65535.0f;
-    const float scale = distribution.deviation / std::sqrt((65536.0f * 65536.0f - 1.0f) / 3.0f);
     float values[kChunk];
-    for (int64_t i = 0; i < count; ++i) {
-      const uint64_t bits = random_bits(seed_, streams_[index], static_cast<uint64_t>(first + i));
-      const auto sum = static_cast<int32_t>((bits & 0xffff) + (bits >> 16 & 0xffff) +
-                                            (bits >> 32 & 0xffff) + (bits >> 48));
-      values[i] = distribution.mean + (static_cast<float>(sum) - kMiddle) * scale;
-    }
-    encode_row(header_.tensors[index].type, values, count, out);
+    random_row({.key = random_key(seed_, streams_[index]),
+                .first = static_cast<uint64_t>(first),
+                .mean = distributions_[index].mean,
+                .deviation = distributions_[index].deviation},
+               count, values);
+    narrow_row(header_.tensors[index].type, values, count, out);
   }
 
   uint64_t seed_;

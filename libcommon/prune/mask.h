@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "kernels/dtype.h"
 #include "libcommon/compress/selection.h"
 
 namespace hone {
@@ -12,6 +13,15 @@ namespace hone {
 // Neighbouring rows of scores.
 struct Band {
   const float* scores = nullptr;  // [rows, columns]
+  int64_t rows = 0;
+  int64_t columns = 0;
+  int64_t size() const { return rows * columns; }
+};
+
+// Neighbouring rows of F16 or BF16 as stored, whose scores are their magnitudes.
+struct HalfBand {
+  DType type = DType::kBF16;
+  const std::byte* bytes = nullptr;  // [rows, columns]
   int64_t rows = 0;
   int64_t columns = 0;
   int64_t size() const { return rows * columns; }
@@ -35,11 +45,25 @@ class Mask {
   // pruned[i] = 1 where element i of the band goes. first_tie: ties before this band since the last
   // take_ties.
   virtual void mark(const Band& band, int64_t first_tie, uint8_t* pruned) const = 0;
+
+  // The same at memory speed, without decoding, for rows that are stored as the mask needs them.
+  virtual bool takes_halves(DType, int64_t /*columns*/) const { return false; }
+  // False where a number is NaN.
+  virtual bool scan_halves(int /*pass*/, const HalfBand&) { return true; }
+  virtual int64_t count_ties(const HalfBand&) const { return 0; }
+  // out: what stays, and zeros. live, if the mask is 2:4: as prune_2_4 gives it.
+  virtual void prune(const HalfBand&, int64_t /*first_tie*/, std::byte* /*out*/,
+                     uint8_t* /*live*/) const {}
 };
 
 // What `selection` chooses goes. scan_here: the selection is of this tensor alone and is still to
-// be made; otherwise it is settled and shared with other tensors.
-std::unique_ptr<Mask> bound_mask(std::shared_ptr<Selection> selection, bool scan_here);
+// be made; otherwise it is settled and shared with other tensors. bf16: all scores are magnitudes
+// of BF16 numbers, which are settled in one look.
+struct BoundMaskJob {
+  bool scan_here = false;
+  bool bf16 = false;
+};
+std::unique_ptr<Mask> bound_mask(std::shared_ptr<Selection> selection, const BoundMaskJob& job);
 
 // Of each `total` neighbours along a row (or, along_rows, down a column) the `keep` best stay; of
 // equals the first. Neighbours short of a full group at the end stay all.

@@ -6,13 +6,16 @@
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
+#include "kernels/convert.h"
 #include "libcommon/base/error.h"
 
 namespace hone {
 namespace {
 
 constexpr int64_t kRangeElements = 1 << 15;  // a range's floats stay in the second cache
-constexpr int64_t kScanElements = 1 << 18;   // many, for each range fills a histogram of its own
+// Many, for each range fills a histogram of its own; more yet where no floats are kept of them.
+constexpr int64_t kScanElements = 1 << 18;
+constexpr int64_t kScanHalves = 1 << 20;
 constexpr double kUndecided = 0.1;
 
 // Sum of squared differences. In four lanes, always the same: the compiler may not reorder a sum of
@@ -112,7 +115,9 @@ void MaskTransform::scan(int pass, const Chunk& chunk, ThreadPool& pool) {
   scan_pass_ = pass;
   input_.load(chunk, pool);
   const int64_t first = input_.first_row();
-  pool.parallel_for(input_.loaded_rows(), grain(kScanElements), [&](int64_t begin, int64_t end) {
+  const int64_t rows = grain(takes_halves() ? kScanHalves : kScanElements);
+  pool.parallel_for(input_.loaded_rows(), rows, [&](int64_t begin, int64_t end) {
+    if (takes_halves() && mask_->scan_halves(pass, halves(first + begin, first + end))) return;
     const Rows rows = load_rows(first + begin, first + end);
     mask_->scan(pass, {rows.scores.data(), rows.count, rows.columns});
   });
@@ -124,9 +129,13 @@ std::vector<int64_t> MaskTransform::ties_before_ranges(ThreadPool& pool, int64_t
   if (!mask_->has_ties()) return ties;
   const int64_t first = input_.first_row();
   pool.parallel_for(input_.loaded_rows(), grain(kRangeElements), [&](int64_t begin, int64_t end) {
+    int64_t& count = ties[static_cast<size_t>(begin / grain(kRangeElements)) + 1];
+    if (takes_halves()) {
+      count = mask_->count_ties(halves(first + begin, first + end));
+      return;
+    }
     const Rows rows = load_rows(first + begin, first + end);
-    ties[static_cast<size_t>(begin / grain(kRangeElements)) + 1] =
-        mask_->count_ties({rows.scores.data(), rows.count, rows.columns});
+    count = mask_->count_ties(Band{rows.scores.data(), rows.count, rows.columns});
   });
   for (size_t i = 1; i < ties.size(); ++i) ties[i] += ties[i - 1];
   return ties;
@@ -145,10 +154,46 @@ void MaskTransform::apply(const Chunk& chunk, Bytes& out, ThreadPool& pool) {
   const int64_t first = input_.first_row();
   pool.parallel_for(count, grain(kRangeElements), [&](int64_t begin, int64_t end) {
     const auto range = static_cast<size_t>(begin / grain(kRangeElements));
-    parts[range] = mask_range(load_rows(first + begin, first + end), ties[range], out);
+    std::optional<MaskStatistics> done;
+    if (takes_halves()) done = mask_halves(first + begin, first + end, ties[range], out);
+    if (!done) done = mask_range(load_rows(first + begin, first + end), ties[range], out);
+    parts[range] = *done;
   });
   mask_->take_ties(ties.back());
   for (const MaskStatistics& part : parts) statistics_.add(part);
+}
+
+bool MaskTransform::takes_halves() const {
+  return job_.score->is_magnitude && !job_.has_threshold && input_.stored_plainly() &&
+         input_.type() == job_.type && mask_->takes_halves(job_.type, input_.columns());
+}
+
+HalfBand MaskTransform::halves(int64_t begin, int64_t end) const {
+  return {job_.type, input_.stored(begin), end - begin, input_.columns()};
+}
+
+std::optional<MaskStatistics> MaskTransform::mask_halves(int64_t begin, int64_t end,
+                                                         int64_t first_tie, Bytes& out) {
+  const HalfBand band = halves(begin, end);
+  const int64_t size = band.size();
+  const int64_t local = (begin - input_.first_row()) * band.columns;
+  Bytes unpacked(job_.packed ? static_cast<size_t>(2 * size) : 0);
+  std::byte* const masked = job_.packed ? unpacked.data() : out.data() + 2 * local;
+  std::vector<uint8_t> live(static_cast<size_t>(size / 8));
+  mask_->prune(band, first_tie, masked, live.data());
+  const RowChange change = compare_pruned(band.type, band.bytes, masked, size);
+  if (!std::isfinite(change.error.square_sum)) return std::nullopt;
+  if (job_.packed) {
+    pack_2_4(masked, live.data(), size, out.data() + local,
+             index_.data() + begin * (band.columns / 8));
+  }
+  MaskStatistics sum;
+  sum.elements = size;
+  sum.zeros_before = change.zeros_before;
+  sum.zeros_after = change.zeros_after;
+  sum.square_sum = change.error.square_sum;
+  sum.removed_squares = change.error.square_error;
+  return sum;
 }
 
 MaskStatistics MaskTransform::mask_range(const Rows& rows, int64_t first_tie, Bytes& out) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "libcommon/compress/matrix_input.h"
@@ -63,6 +64,11 @@ class MaskTransform final : public Transform {
                     MaskStatistics& sum) const;
   std::vector<int64_t> ties_before_ranges(ThreadPool& pool, int64_t ranges);
   MaskStatistics mask_range(const Rows& rows, int64_t first_tie, Bytes& out);
+  bool takes_halves() const;
+  HalfBand halves(int64_t begin, int64_t end) const;
+  // Nothing where a number is not finite: mask_range knows what to do and to say.
+  std::optional<MaskStatistics> mask_halves(int64_t begin, int64_t end, int64_t first_tie,
+                                            Bytes& out);
   void write_row(int64_t row, const float* weights, Bytes& out);
 
   MatrixInput input_;

@@ -16,6 +16,7 @@ namespace {
 struct SelectionGroup {
   std::vector<int64_t> tensors;  // header indices
   int64_t elements = 0;
+  bool bf16 = true;  // all of them
   std::shared_ptr<Selection> selection;
 };
 
@@ -114,12 +115,15 @@ class MaskPlanner {
     for (const auto& [index, tensor] : targets_) {
       SelectionGroup& group = groups_[group_of(*tensor)];
       group.tensors.push_back(index);
-      group.elements += header_.tensors[static_cast<size_t>(index)].elements();
+      const TensorInfo& info = header_.tensors[static_cast<size_t>(index)];
+      group.elements += info.elements();
+      group.bf16 &= info.type == DType::kBF16 && request.score->is_magnitude;
     }
     for (auto& [key, group] : groups_) {
       if (request.has_threshold) {
         group.selection =
             std::make_shared<Selection>(Selection::below(static_cast<float>(request.threshold)));
+        group.bf16 = false;  // the threshold need not be a BF16 number
         continue;
       }
       const double exact = request.sparsity * static_cast<double>(group.elements);
@@ -129,15 +133,17 @@ class MaskPlanner {
   }
 
   void settle(SelectionGroup& group) {
-    for (int level = 0; level < Selection::kLevels; ++level) {
+    const BoundMaskJob looks{.scan_here = true, .bf16 = group.bf16};
+    const int levels = bound_mask(group.selection, looks)->scans();
+    for (int level = 0; level < levels; ++level) {
       for (int64_t index : group.tensors) {
         const TensorInfo& info = header_.tensors[static_cast<size_t>(index)];
-        MaskTransform scores(MatrixInput::plain(info, false), bound_mask(group.selection, true),
+        MaskTransform scores(MatrixInput::plain(info, false), bound_mask(group.selection, looks),
                              job(info, info.type));
         scan_tensor(planner_.reader, index, 1,
                     [&](const Chunk& chunk) { scores.scan(level, chunk, pool_); });
       }
-      group.selection->settle(level);
+      bound_mask(group.selection, looks)->settle(level);
     }
   }
 
@@ -160,7 +166,8 @@ class MaskPlanner {
       return group_mask(groups);
     }
     const bool here = request.scope == Scope::kTensor && !request.has_threshold;
-    return bound_mask(groups_.at(group_of(tensor)).selection, here);
+    const SelectionGroup& group = groups_.at(group_of(tensor));
+    return bound_mask(group.selection, {.scan_here = here, .bf16 = group.bf16});
   }
 
   bool packs(const TensorSpec& tensor) const {

@@ -13,7 +13,7 @@ void magnitude(const float* weights, int64_t count, float* scores) {
 }
 
 constexpr ScoreMethod kScores[] = {
-    {"magnitude", "size of the weight; needs no data", magnitude},
+    {"magnitude", "size of the weight; needs no data", magnitude, true},
 };
 
 }  // namespace

@@ -14,6 +14,7 @@ struct ScoreMethod {
   std::string_view help;
   // One row of weights -> one score each.
   void (*score)(const float* weights, int64_t count, float* scores);
+  bool is_magnitude = false;  // the score is |w|: masks may look at the bits of stored floats
 };
 
 // Error(kUsage) listing the known names.

@@ -5,6 +5,7 @@
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
+#include "kernels/convert.h"
 #include "libcommon/base/error.h"
 #include "libcommon/quant/finite.h"
 
@@ -15,7 +16,17 @@ CastTransform::CastTransform(MatrixInput input, CastJob job)
   CHECK(can_encode(job_.type));
 }
 
-ErrorStatistics CastTransform::cast_row(int64_t row, std::byte* out) const {
+ErrorStatistics CastTransform::cast_row(int64_t row, std::byte* out,
+                                        std::vector<float>& scratch) const {
+  input_.row(row, scratch.data());
+  const RowError error = narrow_and_compare(job_.type, scratch.data(), input_.columns(), out);
+  if (!std::isfinite(error.square_sum) || !std::isfinite(error.square_error)) {
+    return cast_any_row(row, out);
+  }
+  return ErrorStatistics::of_row(row, input_.columns(), error);
+}
+
+ErrorStatistics CastTransform::cast_any_row(int64_t row, std::byte* out) const {
   std::vector<float> before(static_cast<size_t>(input_.columns()));
   std::vector<float> after(before.size());
   input_.row(row, before.data());
@@ -48,11 +59,16 @@ void CastTransform::apply(const Chunk& chunk, Bytes& out, ThreadPool& pool) {
   std::vector<ErrorStatistics> rows(static_cast<size_t>(count));
   const int64_t grain = std::max<int64_t>((1 << 16) / std::max<int64_t>(input_.columns(), 1), 1);
   pool.parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+    std::vector<float> scratch(static_cast<size_t>(input_.columns()));
     for (int64_t r = begin; r < end; ++r) {
-      rows[static_cast<size_t>(r)] = cast_row(first + r, out.data() + r * bytes);
+      rows[static_cast<size_t>(r)] = cast_row(first + r, out.data() + r * bytes, scratch);
     }
   });
   for (const ErrorStatistics& row : rows) statistics_.add(row);
+  if (!statistics_.worst_is_known()) {
+    std::vector<std::byte> again(static_cast<size_t>(bytes));
+    statistics_.set_worst(cast_any_row(statistics_.worst_row, again.data()));
+  }
 }
 
 }  // namespace hone

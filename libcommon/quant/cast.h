@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "libcommon/compress/matrix_input.h"
 #include "libcommon/compress/transform.h"
@@ -29,7 +30,8 @@ class CastTransform final : public Transform {
   const ErrorStatistics& statistics() const { return statistics_; }
 
  private:
-  ErrorStatistics cast_row(int64_t row, std::byte* out) const;
+  ErrorStatistics cast_row(int64_t row, std::byte* out, std::vector<float>& scratch) const;
+  ErrorStatistics cast_any_row(int64_t row, std::byte* out) const;  // NaN and infinities, too
 
   MatrixInput input_;
   CastJob job_;

@@ -8,6 +8,7 @@
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
+#include "kernels/convert.h"
 
 namespace hone {
 namespace {
@@ -111,12 +112,20 @@ Grid find_grid(std::span<const float> weights, const Scheme& scheme, DType scale
   if (scheme.range == RangeKind::kPercentile) {
     return grid_for(percentile_range(weights, scheme), scheme, scale_type);
   }
-  WeightRange range = weight_range(weights);
+  const WeightRange range = weight_range(weights);
+  if (scheme.range == RangeKind::kMse) return best_grid(weights, range, scheme, scale_type);
+  return grid_of_range(range, scheme, scale_type);
+}
+
+bool needs_only_range(const Scheme& scheme) {
+  return scheme.range != RangeKind::kPercentile && scheme.range != RangeKind::kMse;
+}
+
+Grid grid_of_range(WeightRange range, const Scheme& scheme, DType scale_type) {
   if (scheme.range == RangeKind::kAbsMax) {
     const float largest = std::max(-range.low, range.high);
     range = {-largest, largest};
   }
-  if (scheme.range == RangeKind::kMse) return best_grid(weights, range, scheme, scale_type);
   return grid_for(range, scheme, scale_type);
 }
 
@@ -157,12 +166,25 @@ void dequantize(std::span<const int8_t> codes, const Grid& grid, const Scheme& s
   }
 }
 
+RowError quantize_rows(const GroupRow& row, const Scheme& scheme, int8_t* codes) {
+  if (scheme.kind == SchemeKind::kFloat8) return round_row_f8(row, codes);
+  return round_row(row, scheme.bits, codes);
+}
+
 double square_error(std::span<const float> weights, const Grid& grid, const Scheme& scheme) {
   std::array<int8_t, kBlock> codes;
   std::array<float, kBlock> values;
+  const auto zero = static_cast<int8_t>(grid.zero);
   double sum = 0;
   for (size_t first = 0; first < weights.size(); first += kBlock) {
     const auto part = weights.subspan(first, std::min(kBlock, weights.size() - first));
+    const auto count = static_cast<int64_t>(part.size());
+    const GroupRow row{part.data(), count, count, &grid.scale, &zero};
+    const double error = quantize_rows(row, scheme, codes.data()).square_error;
+    if (std::isfinite(error)) {
+      sum += error;
+      continue;
+    }
     quantize(part, grid, scheme, codes.data());
     dequantize({codes.data(), part.size()}, grid, scheme, values.data());
     for (size_t i = 0; i < part.size(); ++i) {

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/convert.h"
 #include "libcommon/quant/scheme.h"
 
 namespace hone {
@@ -36,6 +37,9 @@ struct WeightRange {
 
 // The grid for weights in [low, high]; symmetric schemes use max(-low, high).
 Grid grid_for(const WeightRange& range, const Scheme& scheme, DType scale_type);
+// The same by the scheme's range rule, where that needs no more than the range.
+bool needs_only_range(const Scheme& scheme);
+Grid grid_of_range(WeightRange range, const Scheme& scheme, DType scale_type);
 // The grid that the scheme's range rule chooses for weights that share a scale. Elements that are
 // not finite do not count.
 Grid find_grid(std::span<const float> weights, const Scheme& scheme, DType scale_type);
@@ -47,6 +51,10 @@ WeightRange weight_range(std::span<const float> weights);
 void quantize(std::span<const float> weights, const Grid& grid, const Scheme& scheme,
               int8_t* codes);
 void dequantize(std::span<const int8_t> codes, const Grid& grid, const Scheme& scheme, float* out);
+
+// Rows of groups, finite, with their grids, at memory speed: the codes that quantize() gives, and
+// the errors.
+RowError quantize_rows(const GroupRow& row, const Scheme& scheme, int8_t* codes);
 
 // Sum of squared differences between weights and what the grid makes of them.
 double square_error(std::span<const float> weights, const Grid& grid, const Scheme& scheme);

@@ -7,6 +7,7 @@
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
+#include "kernels/convert.h"
 #include "libcommon/quant/finite.h"
 
 namespace hone {
@@ -25,6 +26,21 @@ int64_t inside(const Scheme& scheme, int64_t elements) {
 }
 
 }  // namespace
+
+struct RoundingTransform::Scratch {
+  Scratch(int64_t columns, int64_t groups)
+      : weights(static_cast<size_t>(columns)),
+        codes(static_cast<size_t>(columns)),
+        low(static_cast<size_t>(groups)),
+        high(low),
+        scales(low),
+        zeros(static_cast<size_t>(groups)) {}
+
+  std::vector<float> weights;
+  std::vector<int8_t> codes;
+  std::vector<float> low, high, scales;  // [groups]
+  std::vector<int8_t> zeros;
+};
 
 RoundingTransform::RoundingTransform(MatrixInput input, RoundingJob job)
     : input_(std::move(input)),
@@ -152,23 +168,68 @@ void RoundingTransform::apply(const Chunk& chunk, Bytes& out, ThreadPool& pool) 
   out.resize(static_cast<size_t>(count * payload_row_bytes()));
   std::vector<ErrorStatistics> rows(static_cast<size_t>(count));
   pool.parallel_for(count, grain(input_.columns()), [&](int64_t begin, int64_t end) {
+    Scratch scratch(input_.columns(), groups());
     for (int64_t r = begin; r < end; ++r) {
-      rows[static_cast<size_t>(r)] = round_row(first + r, out.data() + r * payload_row_bytes());
+      std::byte* const to = out.data() + r * payload_row_bytes();
+      rows[static_cast<size_t>(r)] = round_row(first + r, to, scratch);
     }
   });
   for (const ErrorStatistics& row : rows) statistics_.add(row);
+  if (!statistics_.worst_is_known()) {
+    Bytes again(static_cast<size_t>(payload_row_bytes()));
+    statistics_.set_worst(round_any_row(statistics_.worst_row, again.data()));
+  }
 }
 
 Grid RoundingTransform::grid_of(int64_t row, int64_t group, std::span<const float> weights) {
   if (per_tensor()) return tensor_grid_;
   const Grid grid = find_grid(weights, job_.scheme, job_.scale_type);
-  const int64_t at = row * groups() + group;
-  store_scale(at, grid.scale);
-  if (!zeros_.empty()) zeros_[static_cast<size_t>(at)] = static_cast<int8_t>(grid.zero);
+  store_grid(row * groups() + group, grid);
   return grid;
 }
 
-ErrorStatistics RoundingTransform::round_row(int64_t row, std::byte* out) {
+void RoundingTransform::store_grid(int64_t at, const Grid& grid) {
+  store_scale(at, grid.scale);
+  if (!zeros_.empty()) zeros_[static_cast<size_t>(at)] = static_cast<int8_t>(grid.zero);
+}
+
+// scratch.low and .high are known.
+void RoundingTransform::find_grids(int64_t row, Scratch& scratch) {
+  const int64_t size = sharing();
+  const bool only_range = needs_only_range(job_.scheme);
+  for (int64_t g = 0; g < groups(); ++g) {
+    const auto i = static_cast<size_t>(g);
+    Grid grid = tensor_grid_;
+    if (!per_tensor() && only_range) {
+      grid = grid_of_range({scratch.low[i], scratch.high[i]}, job_.scheme, job_.scale_type);
+    } else if (!per_tensor()) {
+      grid = find_grid({scratch.weights.data() + g * size, static_cast<size_t>(size)}, job_.scheme,
+                       job_.scale_type);
+    }
+    if (!per_tensor()) store_grid(row * groups() + g, grid);
+    scratch.scales[i] = grid.scale;
+    scratch.zeros[i] = static_cast<int8_t>(grid.zero);
+  }
+}
+
+ErrorStatistics RoundingTransform::round_row(int64_t row, std::byte* out, Scratch& scratch) {
+  const int64_t columns = input_.columns();
+  const int64_t size = sharing();
+  const float* const weights = scratch.weights.data();
+  input_.row(row, scratch.weights.data());
+  if (!group_ranges(weights, columns, size, scratch.low.data(), scratch.high.data())) {
+    return round_any_row(row, out);
+  }
+  find_grids(row, scratch);
+  const GroupRow groups{weights, columns, size, scratch.scales.data(),
+                        job_.scheme.symmetric ? nullptr : scratch.zeros.data()};
+  int8_t* const codes = packed() ? scratch.codes.data() : reinterpret_cast<int8_t*>(out);
+  const RowError error = quantize_rows(groups, job_.scheme, codes);
+  if (packed()) pack_codes(codes, columns, job_.scheme.bits, out);
+  return ErrorStatistics::of_row(row, columns, error);
+}
+
+ErrorStatistics RoundingTransform::round_any_row(int64_t row, std::byte* out) {
   const auto columns = static_cast<size_t>(input_.columns());
   std::vector<float> weights(columns);
   std::vector<float> rounded(columns);

@@ -49,8 +49,12 @@ class RoundingTransform final : public Transform {
   bool per_tensor() const { return job_.scheme.strategy == Strategy::kTensor; }
 
   void settle(int passes_done);
-  ErrorStatistics round_row(int64_t row, std::byte* out);
+  struct Scratch;  // of one thread
+  ErrorStatistics round_row(int64_t row, std::byte* out, Scratch& scratch);
+  ErrorStatistics round_any_row(int64_t row, std::byte* out);  // NaN and infinities, too
+  void find_grids(int64_t row, Scratch& scratch);
   Grid grid_of(int64_t row, int64_t group, std::span<const float> weights);
+  void store_grid(int64_t at, const Grid& grid);
   void store_scale(int64_t at, float scale);
 
   MatrixInput input_;
