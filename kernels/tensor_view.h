@@ -7,7 +7,8 @@
 // 2:4 sparsity: of each 4 neighbouring columns 2 are kept. The payload then has columns/2 elements
 // a row, and `index` holds, for each 4 columns, one nibble: position of the first kept column in
 // bits 0-1, of the second in bits 2-3 (first < second); low nibble = the even quadruple. So
-// index row = columns/8 bytes, and `columns` is a multiple of 8. Scales keep counting dense columns.
+// index row = columns/8 bytes, and `columns` is a multiple of 8. Scales keep counting dense
+// columns.
 #pragma once
 
 #include <cstddef>
@@ -29,15 +30,19 @@ struct WeightView {
   int64_t columns = 0;                 // inputs, dense count
   int64_t row_stride = 0;              // bytes
 
-  const std::byte* scales = nullptr;   // [scale_rows, columns / group] of scale_type, or null
-  DType scale_type = DType::kF32;      // F32, F16 or BF16
-  int64_t scale_rows = 0;              // rows, or 1 (per tensor)
-  int64_t group = 0;                   // dense columns that share a scale; columns: one per row
-  const int8_t* zeros = nullptr;       // [rows, columns / group] signed zero points, or null
-  const std::byte* index = nullptr;    // [rows, columns / 8] positions kept, or null: dense
+  const std::byte* scales = nullptr;  // [scale_rows, columns / group] of scale_type, or null
+  DType scale_type = DType::kF32;     // F32, F16 or BF16
+  int64_t scale_rows = 0;             // rows, or 1 (per tensor)
+  int64_t group = 0;                  // dense columns that share a scale; columns: one per row
+  const int8_t* zeros = nullptr;      // [rows, columns / group] signed zero points, or null
+  const std::byte* index = nullptr;   // [rows, columns / 8] positions kept, or null: dense
 
-  bool quantize_input = false;         // W8A8: each activation row is rounded to int8 (or fp8 where
-                                       // type is F8E4M3) with its own scale before the product
+  bool quantize_input = false;  // W8A8: each activation row is rounded to int8 (or fp8 where
+                                // type is F8E4M3) with its own scale before the product
+  bool int8_input = false;      // int8 arithmetic (a choice at run time, not of the file):
+                                // each activation row is rounded to int8 in runs of
+                                // input_run() columns, a scale each; no effect where
+                                // quantize_input is set or input_run() is 0
 
   int64_t stored_columns() const { return index ? columns / 2 : columns; }
 };
@@ -46,6 +51,25 @@ struct WeightView {
 inline int64_t payload_row_bytes(const WeightView& w) {
   if (w.packed_bits == 0) return row_bytes(w.type, w.stored_columns());
   return (w.stored_columns() * w.packed_bits + 31) / 32 * 4;
+}
+
+// Columns whose activations share a scale under int8_input: a weight's scale is constant in such a
+// run, so that its part of a product is one exact integer times two scales. 0: the storage has no
+// integers to multiply. The last run of a row may be shorter.
+inline int64_t input_run(const WeightView& w) {
+  constexpr int64_t kLongest = 128;
+  if (is_block(w.type)) return w.index ? 0 : 32;
+  if (w.type != DType::kI8 && w.packed_bits == 0) return 0;
+  if (!w.scales || w.group == w.columns) return kLongest;
+  for (int64_t run = kLongest; run >= 32; run /= 2) {
+    if (w.group % run == 0) return run;
+  }
+  return 0;
+}
+
+// Whether a product rounds its activations in runs.
+inline bool rounds_in_runs(const WeightView& w) {
+  return w.int8_input && !w.quantize_input && input_run(w) > 0;
 }
 
 // Bytes a matmul reads for this matrix: the figure behind every "GB/s" that hone prints.

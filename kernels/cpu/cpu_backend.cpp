@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <system_error>
 
 #include "kernels/cpu/targets.h"
@@ -26,20 +27,44 @@ std::string level_name(int64_t target) {
   return name;
 }
 
-// Compiled targets that this machine can run, the best first.
-std::vector<int64_t> levels() { return hwy::SupportedAndGeneratedTargets(); }
+// A target of Highway, and whether the instruction that multiplies and adds four bytes goes with
+// it: Highway's AVX3 does not promise that.
+struct Level {
+  int64_t target;
+  bool vnni;
+  std::string name;
+};
 
-// The level that HONE_CPU asks for, or the best; 0 and a reason if there is no such level here.
-int64_t choose_level(std::string* why) {
+bool has_avx512_vnni() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+
+// What this build has and this machine can run, the best first.
+std::vector<Level> levels() {
+  std::vector<Level> here;
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    const std::string name = level_name(target);
+    if (target == HWY_AVX3 && has_avx512_vnni()) here.push_back({target, true, name + "_vnni"});
+    here.push_back({target, false, name});
+  }
+  return here;
+}
+
+// The level that HONE_CPU asks for, or the best; nothing and a reason if there is no such one here.
+std::optional<Level> choose_level(std::string* why) {
   const char* const wanted = std::getenv("HONE_CPU");
   if (!wanted || !*wanted) return levels().front();
   std::string known;
-  for (const int64_t level : levels()) {
-    if (level_name(level) == wanted) return level;
-    known += (known.empty() ? "" : ", ") + level_name(level);
+  for (const Level& level : levels()) {
+    if (level.name == wanted) return level;
+    known += (known.empty() ? "" : ", ") + level.name;
   }
   *why = "HONE_CPU: no instructions '" + std::string(wanted) + "' here; known: " + known;
-  return 0;
+  return std::nullopt;
 }
 
 // Highway chooses for the whole process; taking pointers under a lock makes it one backend's
@@ -57,10 +82,13 @@ OpTable choose_ops(int64_t level, BackendContext* context) {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(int64_t level, int threads) : context_{.pool = ThreadPool(threads), .rounded = {}} {
-    detail_ = level_name(level) + ", " + std::to_string(threads) +
-              (threads == 1 ? " thread" : " threads");
-    run = choose_ops(level, reinterpret_cast<BackendContext*>(&context_));
+  CpuBackend(const Level& level, int threads)
+      : context_{.pool = ThreadPool(threads),
+                 .int8_kernels = level.target != HWY_AVX3 || level.vnni,
+                 .rounded = {},
+                 .int8 = {}} {
+    detail_ = level.name + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+    run = choose_ops(level.target, reinterpret_cast<BackendContext*>(&context_));
   }
 
   std::string_view name() const override { return "cpu"; }
@@ -87,15 +115,15 @@ class CpuBackend final : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> open_cpu_backend(int threads, std::string* why) {
-  const int64_t level = choose_level(why);
-  if (level == 0) return nullptr;
+  const std::optional<Level> level = choose_level(why);
+  if (!level) return nullptr;
   if (threads <= 0) threads = default_threads();
   if (threads > kMostThreads) {
     *why = "cpu: " + std::to_string(threads) + " threads; at most " + std::to_string(kMostThreads);
     return nullptr;
   }
   try {
-    return std::make_unique<CpuBackend>(level, threads);
+    return std::make_unique<CpuBackend>(*level, threads);
   } catch (const std::system_error& error) {
     *why = "cpu: cannot start " + std::to_string(threads) + " threads: " + error.what();
     return nullptr;

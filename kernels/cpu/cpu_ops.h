@@ -1,6 +1,7 @@
 // What the ops of the CPU backend share: their context, and how a version of each is chosen.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -8,16 +9,34 @@
 
 namespace hone::cpu {
 
-// Activations rounded for a matrix with quantize_input: values * scale, per token.
+// Activations rounded for a matrix, still as floats: values * scale, per token.
 struct RoundedTokens {
-  std::vector<float> values;      // [tokens, columns] on the int8 or fp8 grid
-  std::vector<int16_t> integers;  // the same as integers, where the product is one of integers
-  std::vector<float> scale;       // [tokens]
+  std::vector<float> values;  // [tokens, columns] on the int8 or fp8 grid
+  std::vector<float> scale;   // [tokens]
+};
+
+// How activations become int8 (int8_input-inl.h).
+struct Int8Layout {
+  int64_t columns = 0;
+  int64_t run = 0;         // columns that share a scale
+  int per_byte = 1;        // codes in a byte of the weight
+  bool per_token = false;  // all runs of a token have the same scale
+  bool operator==(const Int8Layout&) const = default;
+};
+
+struct Int8Tokens {
+  Int8Layout layout;
+  std::vector<int8_t> quads;
+  std::vector<float> scales;
+  std::vector<int32_t> sums;
 };
 
 struct Context {
   ThreadPool pool;
-  RoundedTokens rounded[3];  // one for each matrix of an op; kept to spare the allocation
+  bool int8_kernels = true;  // false: products of integers go through floats
+  // One for each matrix of an op; kept to spare the allocation.
+  RoundedTokens rounded[3];
+  Int8Tokens int8[3];
 };
 
 // BackendContext is an opaque name to callers; here it is this backend's Context.

@@ -14,56 +14,82 @@
 #include "kernels/cpu/activation-inl.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/dot-inl.h"
+#include "kernels/cpu/int8_product-inl.h"
 #include "kernels/cpu/quantize-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int64_t kBlock = 16;
-constexpr int64_t kTokenBlock = 64;
-constexpr int64_t kRangeElements = 128 * 1024;  // multiply-adds worth handing to a thread
+constexpr int64_t kBlock = 32;
+constexpr int64_t kTokenBlock = 192;            // a multiple of kInt8Tokens
+constexpr int64_t kRangeElements = 256 * 1024;  // multiply-adds worth handing to a thread
+constexpr int64_t kRanges = 32;                 // at most about so many of an op
+static_assert(kPanelRows <= kBlock && kTokenBlock % kInt8Tokens == 0);
 
 // One matrix and the tokens that it meets.
 struct Product {
   Decoder weight;
-  const float* x;                      // [tokens, columns], rounded if quantize_input
-  const int16_t* integers = nullptr;   // instead of x
+  const float* x;                      // [tokens, columns], rounded where the weight asks for it
   const float* token_scale = nullptr;  // [tokens] or null
+  const Int8Tokens* int8 = nullptr;    // instead of x and token_scale
+  Int8Kernel kernel = {};
 };
-
-// int8 times int8 with scales that can wait until the end.
-bool is_integer_product(const WeightView& w) {
-  return w.quantize_input && w.type == DType::kI8 && w.packed_bits == 0 && !w.zeros && !w.index &&
-         (!w.scales || w.group == w.columns);
-}
 
 bool rounds_to_fp8(const WeightView& w) { return w.packed_bits == 0 && w.type == DType::kF8E4M3; }
 
+// How a weight wants its activations.
+struct Rounding {
+  enum class Kind { kNone, kToken, kRuns, kInt8 } kind = Kind::kNone;
+  bool fp8 = false;
+  Int8Layout layout = {};
+  bool operator==(const Rounding&) const = default;
+
+  Rounding(const WeightView& w, const Int8Kernel& kernel) {
+    if (!w.quantize_input && !rounds_in_runs(w)) return;
+    fp8 = w.quantize_input && rounds_to_fp8(w);
+    kind = w.quantize_input ? Kind::kToken : Kind::kRuns;
+    layout = {.columns = w.columns, .run = input_run(w), .per_token = w.quantize_input};
+    if (!kernel.make) return;
+    kind = Kind::kInt8;
+    layout.per_byte = kernel.per_byte;
+  }
+};
+
+// Rounded floats with a scale per token, which waits until the end.
 void round_tokens(ThreadPool& pool, const WeightView& w, const float* x, int64_t tokens,
                   RoundedTokens& out) {
   const int64_t columns = w.columns;
   const bool fp8 = rounds_to_fp8(w);
-  out.scale.resize(tokens);
-  out.values.resize(tokens * columns);
-  out.integers.resize(is_integer_product(w) ? tokens * columns : 0);
+  grow(out.scale, tokens);
+  grow(out.values, tokens * columns);
   const int64_t grain = std::max<int64_t>(1, kRangeElements / 4 / columns);
   pool.parallel_for(tokens, grain, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      float* const values = out.values.data() + t * columns;
       out.scale[t] = token_step(x + t * columns, columns, fp8);
-      round_token(x + t * columns, columns, out.scale[t], fp8, values);
-    }
-    if (out.integers.empty()) return;
-    for (int64_t i = begin * columns; i < end * columns; ++i) {
-      out.integers[i] = static_cast<int16_t>(out.values[i]);
+      round_token(x + t * columns, columns, out.scale[t], fp8, out.values.data() + t * columns);
     }
   });
 }
 
-bool round_alike(const WeightView& a, const WeightView& b) {
-  return a.quantize_input == b.quantize_input && rounds_to_fp8(a) == rounds_to_fp8(b) &&
-         is_integer_product(a) == is_integer_product(b);
+// Rounded floats times their scales: for storages that have no kernel of integers.
+void round_runs(ThreadPool& pool, const Int8Layout& layout, const float* x, int64_t tokens,
+                RoundedTokens& out) {
+  const int64_t runs = run_count(layout);
+  grow(out.values, tokens * layout.columns);
+  pool.parallel_for(tokens * runs, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t c = i % runs * layout.run;
+      const int64_t at = i / runs * layout.columns + c;
+      const int64_t count = std::min(layout.run, layout.columns - c);
+      const float step = run_step(x + at, count);
+      const float factor = 1.0f / step;
+      transform1(x + at, out.values.data() + at, count, [factor, step](auto d, auto v) {
+        const auto scaled = hn::Min(hn::Mul(v, hn::Set(d, factor)), hn::Set(d, 127.0f));
+        return hn::Mul(hn::Round(scaled), hn::Set(d, step));
+      });
+    }
+  });
 }
 
 // The products of one op: `count` matrices over the same tokens, which are rounded once for all
@@ -73,19 +99,43 @@ struct Products {
 
   Products(Context& context, const WeightView* const* weights, int count, const float* x,
            int64_t tokens) {
+    std::vector<Rounding> roundings;
     for (int i = 0; i < count; ++i) {
       const WeightView& w = *weights[i];
       CHECK(w.columns > 0 && w.columns == weights[0]->columns);
       each.push_back({.weight = Decoder(w), .x = x});
-      if (!w.quantize_input) continue;
+      if ((w.quantize_input || rounds_in_runs(w)) && context.int8_kernels && !rounds_to_fp8(w)) {
+        each[i].kernel = choose_int8_kernel(w);
+      }
+      roundings.emplace_back(w, each[i].kernel);
       int source = 0;
-      while (source < i && !round_alike(*weights[source], w)) ++source;
-      RoundedTokens& rounded = context.rounded[source];
-      if (source == i) round_tokens(context.pool, w, x, tokens, rounded);
-      each[i].x = rounded.values.data();
-      each[i].token_scale = rounded.scale.data();
-      if (is_integer_product(w)) each[i].integers = rounded.integers.data();
+      while (!(roundings[source] == roundings[i])) ++source;
+      if (source == i) round(context, w, x, tokens, roundings[i], i);
+      take(context, roundings[i], source, each[i]);
     }
+  }
+
+ private:
+  static void round(Context& context, const WeightView& w, const float* x, int64_t tokens,
+                    const Rounding& rounding, int slot) {
+    ThreadPool& pool = context.pool;
+    using Kind = Rounding::Kind;
+    if (rounding.kind == Kind::kToken) round_tokens(pool, w, x, tokens, context.rounded[slot]);
+    if (rounding.kind == Kind::kRuns) {
+      round_runs(pool, rounding.layout, x, tokens, context.rounded[slot]);
+    }
+    if (rounding.kind == Kind::kInt8) {
+      round_to_int8(pool, rounding.layout, x, tokens, context.int8[slot]);
+    }
+  }
+
+  static void take(const Context& context, const Rounding& rounding, int slot, Product& product) {
+    using Kind = Rounding::Kind;
+    if (rounding.kind == Kind::kInt8) product.int8 = &context.int8[slot];
+    if (rounding.kind == Kind::kToken || rounding.kind == Kind::kRuns) {
+      product.x = context.rounded[slot].values.data();
+    }
+    if (rounding.kind == Kind::kToken) product.token_scale = context.rounded[slot].scale.data();
   }
 };
 
@@ -152,61 +202,48 @@ void multiply_tiles(const Product& product, const Area& area, Sums& sums) {
   }
 }
 
-template <int kR>
-void multiply_integer_rows(const Product& product, const Area& area, int64_t r, int64_t* sums) {
-  const WeightView& w = product.weight.weight();
-  const auto* const rows =
-      reinterpret_cast<const int8_t*>(w.payload + (area.row + r) * w.row_stride);
-  const int16_t* const x = product.integers + area.token * w.columns;
-  int64_t t = 0;
-  for (; t + 2 <= area.tokens; t += 2) {
-    dot_integers<kR, 2>(rows, w.row_stride, x + t * w.columns, w.columns, w.columns,
-                        sums + t * kBlock + r, kBlock);
+// A product with what a thread needs of its own.
+class Multiplier {
+ public:
+  // For the blocks up to end.
+  Multiplier(const Product& product, int64_t end) : product_(product) {
+    const WeightView& w = product.weight.weight();
+    if (product.int8) int8_ = product.kernel.make(w, std::min(end * kBlock, w.rows));
   }
-  for (; t < area.tokens; ++t) {
-    dot_integers<kR, 1>(rows, w.row_stride, x + t * w.columns, w.columns, w.columns,
-                        sums + t * kBlock + r, kBlock);
-  }
-}
 
-void multiply_integers(const Product& product, const Area& area, Sums& sums) {
-  int64_t exact[kTokenBlock * kBlock] = {};
-  int64_t r = 0;
-  for (; r + kRows <= area.rows; r += kRows) {
-    multiply_integer_rows<kRows>(product, area, r, exact);
-  }
-  for (; r < area.rows; ++r) multiply_integer_rows<1>(product, area, r, exact);
-  for (r = 0; r < area.rows; ++r) {
-    const float scale = scale_of(product.weight.weight(), area.row + r, 0);
-    for (int64_t t = 0; t < area.tokens; ++t) {
-      sums.at[t][r] = static_cast<float>(exact[t * kBlock + r]) * scale;
+  void multiply(const Area& area, Sums& sums) const {
+    if (int8_) {
+      int8_->multiply(area.row, area.rows, *product_.int8, area.token, area.tokens, sums.at[0],
+                      kBlock);
+      return;
     }
-  }
-}
-
-void multiply(const Product& product, const Area& area, Sums& sums) {
-  std::fill_n(sums.at[0], area.tokens * kBlock, 0.0f);
-  if (product.integers) {
-    multiply_integers(product, area, sums);
-  } else {
-    if (area.tokens == 1 && product.weight.has_dot()) {
-      multiply_one_token(product, area, sums);
+    for (int64_t t = 0; t < area.tokens; ++t) std::fill_n(sums.at[t], kBlock, 0.0f);
+    if (area.tokens == 1 && product_.weight.has_dot()) {
+      multiply_one_token(product_, area, sums);
     } else {
-      multiply_tiles(product, area, sums);
+      multiply_tiles(product_, area, sums);
     }
-    add_tails(product, area, sums);
+    add_tails(product_, area, sums);
+    if (!product_.token_scale) return;
+    for (int64_t t = 0; t < area.tokens; ++t) {
+      for (int64_t r = 0; r < area.rows; ++r) {
+        sums.at[t][r] *= product_.token_scale[area.token + t];
+      }
+    }
   }
-  if (!product.token_scale) return;
-  for (int64_t t = 0; t < area.tokens; ++t) {
-    for (int64_t r = 0; r < area.rows; ++r) sums.at[t][r] *= product.token_scale[area.token + t];
-  }
-}
+
+ private:
+  const Product& product_;
+  std::unique_ptr<Int8Product> int8_;
+};
 
 int64_t block_count(int64_t rows) { return (rows + kBlock - 1) / kBlock; }
 
-// Blocks in a range that a thread takes at once.
-int64_t block_grain(int64_t columns, int64_t tokens) {
-  return std::max<int64_t>(1, kRangeElements / (kBlock * columns * tokens));
+// Blocks in a range that a thread takes at once: long stretches of memory, but enough of them that
+// no thread waits long for the last one.
+int64_t block_grain(int64_t blocks, int64_t columns, int64_t tokens) {
+  const int64_t worth = kRangeElements / (kBlock * columns * tokens);
+  return std::max<int64_t>({1, worth, blocks / kRanges});
 }
 
 // Calls body(area) for every area of the blocks [begin, end).
@@ -261,11 +298,13 @@ void matmul(BackendContext& opaque, const MatmulArgs& args) {
                           .activation = args.activation,
                           .residual = args.residual,
                           .residual_stride = w.rows};
-  const int64_t grain = block_grain(w.columns, args.tokens);
-  context.pool.parallel_for(block_count(w.rows), grain, [&](int64_t begin, int64_t end) {
+  const int64_t blocks = block_count(w.rows);
+  const int64_t grain = block_grain(blocks, w.columns, args.tokens);
+  context.pool.parallel_for(blocks, grain, [&](int64_t begin, int64_t end) {
     Sums sums;
+    const Multiplier multiplier(products.each[0], end);
     for_each_area(begin, end, w.rows, args.tokens, [&](const Area& area) {
-      multiply(products.each[0], area, sums);
+      multiplier.multiply(area, sums);
       finish(epilogue, area, sums);
     });
   });
@@ -278,13 +317,16 @@ void gated_matmul(BackendContext& opaque, const GatedMatmulArgs& args) {
   if (args.tokens == 0 || rows == 0) return;
   const WeightView* const weights[] = {&args.gate, &args.up};
   const Products products(context, weights, 2, args.x, args.tokens);
-  const int64_t grain = block_grain(2 * args.gate.columns, args.tokens);
-  context.pool.parallel_for(block_count(rows), grain, [&](int64_t begin, int64_t end) {
+  const int64_t blocks = block_count(rows);
+  const int64_t grain = block_grain(blocks, 2 * args.gate.columns, args.tokens);
+  context.pool.parallel_for(blocks, grain, [&](int64_t begin, int64_t end) {
     Sums gates;
     Sums ups;
+    const Multiplier gate(products.each[0], end);
+    const Multiplier up(products.each[1], end);
     for_each_area(begin, end, rows, args.tokens, [&](const Area& area) {
-      multiply(products.each[0], area, gates);
-      multiply(products.each[1], area, ups);
+      gate.multiply(area, gates);
+      up.multiply(area, ups);
       for (int64_t t = 0; t < area.tokens; ++t) {
         float* const out = args.out + (area.token + t) * rows + area.row;
         transform2(gates.at[t], ups.at[t], out, area.rows, [&args](auto d, auto g, auto u) {
@@ -303,7 +345,7 @@ void qkv_matmul(BackendContext& opaque, const QkvMatmulArgs& args) {
   const Products products(context, weights, 3, args.x, args.tokens);
   int64_t first[4] = {0};  // blocks of the three matrices, one after the other
   for (int i = 0; i < 3; ++i) first[i + 1] = first[i] + block_count(args.weight[i].rows);
-  const int64_t grain = block_grain(columns, args.tokens);
+  const int64_t grain = block_grain(first[3], columns, args.tokens);
   context.pool.parallel_for(first[3], grain, [&](int64_t begin, int64_t end) {
     Sums sums;
     for (int i = 0; i < 3; ++i) {
@@ -316,8 +358,10 @@ void qkv_matmul(BackendContext& opaque, const QkvMatmulArgs& args) {
                               .residual_stride = rows};
       const int64_t from = std::max(begin, first[i]) - first[i];
       const int64_t to = std::min(end, first[i + 1]) - first[i];
+      if (from >= to) continue;
+      const Multiplier multiplier(products.each[i], to);
       for_each_area(from, to, rows, args.tokens, [&](const Area& area) {
-        multiply(products.each[i], area, sums);
+        multiplier.multiply(area, sums);
         finish(epilogue, area, sums);
       });
     }

@@ -1,5 +1,4 @@
-// quantize_input: activations rounded to int8 or fp8, one dynamic scale per token, and the integer
-// product that follows for int8 weights. Compiled per target.
+// Activations rounded to the grid of int8 or fp8, still as floats. Compiled per target.
 #if defined(HONE_CPU_QUANTIZE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_QUANTIZE_INL_H_
 #undef HONE_CPU_QUANTIZE_INL_H_
@@ -18,9 +17,6 @@ namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-
-using ShortTag = hn::ScalableTag<int16_t>;
-using SumTag = hn::RepartitionToWide<ShortTag>;
 
 // NaN or infinity if there is any in x, else the largest magnitude.
 inline float largest_magnitude(const float* x, int64_t count) {
@@ -85,52 +81,6 @@ inline void round_token(const float* x, int64_t count, float step, bool fp8, flo
     const auto scaled = hn::Div(v, hn::Set(d, step));
     return fp8 ? round_fp8(d, scaled) : round_int8(d, scaled);
   });
-}
-
-// sums[t * sum_stride + r] = exact integer dot products of kR int8 rows and kT int16 tokens. The
-// sums of a chunk fit 32 bits: 4096 * 128 * 128 = 2^26 in each of the lanes' sums.
-template <int kR, int kT>
-HWY_NOINLINE void dot_integers(const int8_t* rows, int64_t row_stride, const int16_t* x,
-                               int64_t x_stride, int64_t columns, int64_t* sums,
-                               int64_t sum_stride) {
-  const ShortTag d16;
-  const SumTag d32;
-  const hn::Rebind<int8_t, ShortTag> d8;
-  constexpr int64_t kStep = hn::MaxLanes(d16);
-  constexpr int64_t kIntegerChunk = 4096;
-  const int64_t whole = columns / kStep * kStep;
-  for (int64_t chunk = 0; chunk < whole; chunk += kIntegerChunk) {
-    const int64_t end = std::min(chunk + kIntegerChunk, whole);
-    hn::Vec<SumTag> acc[kR][kT];
-    hn::Vec<SumTag> acc_high[kR][kT];
-    for (int r = 0; r < kR; ++r) {
-      for (int t = 0; t < kT; ++t) acc[r][t] = acc_high[r][t] = hn::Zero(d32);
-    }
-    for (int64_t c = chunk; c < end; c += kStep) {
-      for (int r = 0; r < kR; ++r) {
-        const auto weight = hn::PromoteTo(d16, hn::LoadU(d8, rows + r * row_stride + c));
-        for (int t = 0; t < kT; ++t) {
-          const auto token = hn::LoadU(d16, x + t * x_stride + c);
-          acc[r][t] = hn::ReorderWidenMulAccumulate(d32, weight, token, acc[r][t], acc_high[r][t]);
-        }
-      }
-    }
-    for (int r = 0; r < kR; ++r) {
-      for (int t = 0; t < kT; ++t) {
-        const auto both = hn::Add(acc[r][t], acc_high[r][t]);
-        sums[t * sum_stride + r] += hn::GetLane(hn::SumOfLanes(d32, both));
-      }
-    }
-  }
-  for (int r = 0; r < kR; ++r) {
-    for (int t = 0; t < kT; ++t) {
-      int64_t rest = 0;
-      for (int64_t c = whole; c < columns; ++c) {
-        rest += int64_t{rows[r * row_stride + c]} * x[t * x_stride + c];
-      }
-      sums[t * sum_stride + r] += rest;
-    }
-  }
 }
 
 }  // namespace

@@ -10,39 +10,63 @@
 namespace hone::ref {
 namespace {
 
-// A token as the product sees it: values[c] * scale.
+// A token as the product sees it: values[c] * scale[c / run].
 struct Input {
   std::vector<float> values;  // [tokens, columns]
-  std::vector<double> scale;  // [tokens]
+  std::vector<double> scale;  // [tokens, runs]
+  int64_t run;                // columns that share a scale
 };
 
-float rounded(float x, float scale, bool fp8) {
-  if (fp8) return f8e4m3_to_f32(f32_to_f8e4m3(x / scale));
-  return std::clamp(std::nearbyint(x / scale), -128.0f, 127.0f);
-}
-
-// Dynamic, symmetric, one scale per token: amax / 127.5 for int8 and amax / 448 for fp8 (the rule
-// of compressed-tensors). A NaN or an infinity has no integer, so it makes the whole token NaN.
-void quantize_token(float* x, int64_t columns, bool fp8, double* scale) {
+// Largest magnitude, or NaN: a NaN or an infinity has no integer, so it makes all its scale covers
+// NaN.
+float magnitude(const float* x, int64_t count) {
   float largest = 0;
   bool finite = true;
-  for (int64_t c = 0; c < columns; ++c) {
+  for (int64_t c = 0; c < count; ++c) {
     finite = finite && std::isfinite(x[c]);
     largest = std::max(largest, std::fabs(x[c]));
   }
-  float step = largest / (fp8 ? 448.0f : 127.5f);
+  return finite ? largest : std::numeric_limits<float>::quiet_NaN();
+}
+
+float to_int8(float x) { return std::clamp(std::nearbyint(x), -128.0f, 127.0f); }
+
+// quantize_input: x / step, a step per token, amax / 127.5 for int8 and amax / 448 for fp8 (the
+// rule of compressed-tensors). Returns the step.
+double quantize_token(float* x, int64_t count, bool fp8) {
+  float step = magnitude(x, count) / (fp8 ? 448.0f : 127.5f);
   if (step == 0) step = std::numeric_limits<float>::epsilon();
-  for (int64_t c = 0; c < columns; ++c) x[c] = finite ? rounded(x[c], step, fp8) : 0;
-  *scale = finite ? step : std::numeric_limits<double>::quiet_NaN();
+  for (int64_t c = 0; c < count; ++c) {
+    if (std::isnan(step))
+      x[c] = 0;
+    else
+      x[c] = fp8 ? f8e4m3_to_f32(f32_to_f8e4m3(x[c] / step)) : to_int8(x[c] / step);
+  }
+  return step;
+}
+
+// int8_input: x * (1 / step), a step per run, amax / 127: the largest value is met exactly.
+double quantize_run(float* x, int64_t count) {
+  float step = magnitude(x, count) / 127.0f;
+  if (step < std::numeric_limits<float>::min()) step = std::numeric_limits<float>::epsilon();
+  const float factor = 1.0f / step;
+  for (int64_t c = 0; c < count; ++c) x[c] = std::isnan(step) ? 0 : to_int8(x[c] * factor);
+  return step;
 }
 
 Input prepare(const float* x, int64_t tokens, const WeightView& weight) {
   const int64_t columns = weight.columns;
-  Input input{{x, x + tokens * columns}, std::vector<double>(tokens, 1.0)};
-  if (!weight.quantize_input) return input;
+  const bool in_runs = rounds_in_runs(weight);
+  Input input{{x, x + tokens * columns}, {}, in_runs ? input_run(weight) : columns};
+  const int64_t runs = (columns + input.run - 1) / input.run;
+  input.scale.assign(tokens * runs, 1.0);
+  if (!weight.quantize_input && !in_runs) return input;
   const bool fp8 = weight.packed_bits == 0 && weight.type == DType::kF8E4M3;
-  for (int64_t t = 0; t < tokens; ++t) {
-    quantize_token(input.values.data() + t * columns, columns, fp8, &input.scale[t]);
+  for (int64_t i = 0; i < tokens * runs; ++i) {
+    const int64_t begin = i % runs * input.run;
+    float* const values = input.values.data() + i / runs * columns + begin;
+    const int64_t count = std::min(input.run, columns - begin);
+    input.scale[i] = in_runs ? quantize_run(values, count) : quantize_token(values, count, fp8);
   }
   return input;
 }
@@ -53,6 +77,20 @@ double dot(const float* a, const float* b, int64_t count) {
   return sum;
 }
 
+// Token t times a weight row.
+double multiply(const Input& input, int64_t t, const std::vector<float>& row) {
+  const auto columns = static_cast<int64_t>(row.size());
+  const int64_t runs = (columns + input.run - 1) / input.run;
+  double sum = 0;
+  for (int64_t g = 0; g < runs; ++g) {
+    const int64_t begin = g * input.run;
+    const float* const values = input.values.data() + t * columns + begin;
+    sum += dot(values, row.data() + begin, std::min(input.run, columns - begin)) *
+           input.scale[t * runs + g];
+  }
+  return sum;
+}
+
 // x [tokens, columns] times weight, transposed: [tokens, rows].
 std::vector<double> products(const float* x, int64_t tokens, const WeightView& weight) {
   const Input input = prepare(x, tokens, weight);
@@ -60,10 +98,7 @@ std::vector<double> products(const float* x, int64_t tokens, const WeightView& w
   std::vector<float> row(weight.columns);
   for (int64_t r = 0; r < weight.rows; ++r) {
     decode_weight_row(weight, r, row.data());
-    for (int64_t t = 0; t < tokens; ++t) {
-      const float* const token = input.values.data() + t * weight.columns;
-      out[t * weight.rows + r] = dot(token, row.data(), weight.columns) * input.scale[t];
-    }
+    for (int64_t t = 0; t < tokens; ++t) out[t * weight.rows + r] = multiply(input, t, row);
   }
   return out;
 }

@@ -32,7 +32,8 @@ inline std::unique_ptr<Backend> open_level(const std::string& level, int threads
 // Those of Highway's targets that this build and machine have.
 inline std::vector<std::string> levels() {
   std::vector<std::string> here;
-  for (const char* level : {"avx3", "avx2", "sse4", "neon", "ppc8", "wasm", "emu128", "scalar"}) {
+  for (const char* level :
+       {"avx3_vnni", "avx3", "avx2", "sse4", "neon", "ppc8", "wasm", "emu128", "scalar"}) {
     if (open_level(level, 1)) here.push_back(level);
   }
   return here;
@@ -66,6 +67,7 @@ struct Storage {
   bool zeros = false;
   bool sparse = false;
   bool quantize_input = false;
+  bool int8_input = false;
 
   // Columns come in multiples of this.
   int64_t step() const {
@@ -98,6 +100,7 @@ class StoredMatrix {
     view_.rows = rows;
     view_.columns = columns;
     view_.quantize_input = storage.quantize_input;
+    view_.int8_input = storage.int8_input;
     if (storage.sparse) make_index();
     make_payload();
     if (storage.group != 0) make_scales(storage);
@@ -257,6 +260,15 @@ inline std::vector<Storage> storages() {
                  .quantize_input = true});
   all.push_back({.name = "W4A8", .packed_bits = 4, .group = 32, .quantize_input = true});
   all.push_back({.name = "FP8", .type = DType::kF8E4M3, .group = kPerRow, .quantize_input = true});
+  const size_t plain = all.size();
+  for (size_t i = 0; i < plain; ++i) {  // the same by int8 arithmetic, where there is any
+    Storage storage = all[i];
+    if (storage.quantize_input) continue;
+    if (storage.packed_bits == 0 && storage.type != DType::kI8 && !is_block(storage.type)) continue;
+    storage.name += " x int8";
+    storage.int8_input = true;
+    all.push_back(storage);
+  }
   return all;
 }
 
