@@ -41,6 +41,7 @@ BenchmarkSubject load(const std::string& where, int threads, int64_t sequences) 
       .threads = threads,
       .context = options.positions,
       .sequences = sequences,
+      .kv_type = *kv_type_from_name(options.common.kv_type),
       .max_memory = limit.empty() ? 0 : parse_bytes(limit, "--max-memory")};
   return {.name = where == "-" ? "(stdin)" : where,
           .threads = threads,

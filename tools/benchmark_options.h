@@ -158,6 +158,7 @@ inline ToolDecl declare_benchmark(BenchmarkOptions& o, std::function<ExitCode()>
   for (OptionDecl& option : compute_options(o.common)) {
     if (option.flags != "--threads") tool.options.push_back(std::move(option));
   }
+  tool.options.push_back(kv_type_option(o.common));
   tool.options.push_back(json_option(o.common));
   tool.options.push_back(verbose_option(o.common));
   return tool;

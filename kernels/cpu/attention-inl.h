@@ -23,13 +23,13 @@
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "kernels/cpu/decode-inl.h"
+#include "kernels/cpu/softmax-inl.h"
 #include "kernels/kv_tile.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int64_t kKeys = 64;                    // positions of a block
 constexpr int kMostRows = kLanes == 16 ? 8 : 4;  // two vectors of sums a row must fit registers
 static_assert(kKvTile % kLanes == 0 && kKeys % kKvTile == 0);
 
@@ -130,11 +130,13 @@ HWY_INLINE void add_vectors(const Block& block, const Weighted& w, int64_t first
       sums[r][v] = hn::Mul(shrink, hn::LoadU(kFloatTag, sum));
     }
   }
+  // Without scales between tiles, rows are a row's bytes apart everywhere.
+  const bool even = block.tile_bytes == kKvTile * block.width * kBytes;
   for (int64_t key = w.begin; key < w.end;) {
-    const int64_t tile_end = std::min(w.end, key / kKvTile * kKvTile + kKvTile);
+    const int64_t run_end = even ? w.end : std::min(w.end, key / kKvTile * kKvTile + kKvTile);
     const std::byte* row = block.tiles + key / kKvTile * block.tile_bytes +
                            (key % kKvTile * block.width + first * kLanes) * kBytes;
-    for (; key < tile_end; ++key, row += block.width * kBytes) {
+    for (; key < run_end; ++key, row += block.width * kBytes) {
       Floats value[kVectors];
       for (int v = 0; v < kVectors; ++v) {
         value[v] = load_elements<kType>(row + v * kLanes * kBytes);

@@ -14,6 +14,7 @@
 
 #include "hwy/aligned_allocator.h"
 #include "hwy/highway.h"
+#include "kernels/cpu/activation-inl.h"
 #include "kernels/cpu/attention-inl.h"
 #include "kernels/cpu/softmax-inl.h"
 #include "kernels/ops.h"
@@ -54,12 +55,23 @@ struct Rows {
   const AttentionArgs& args;
   const Tile& tile;
   int64_t kv_head;
+  int64_t heads_beside;  // query heads of the kv head
 
-  int64_t heads_beside() const { return args.heads / args.kv_heads; }
-  int64_t count() const { return tile.count * heads_beside(); }
-  int64_t token_of(int64_t row) const { return tile.token + row / heads_beside(); }
-  int64_t head_of(int64_t row) const { return kv_head * heads_beside() + row % heads_beside(); }
+  Rows(const AttentionArgs& a, const Tile& t, int64_t head)
+      : args(a), tile(t), kv_head(head), heads_beside(a.heads / a.kv_heads) {}
+
+  int64_t count() const { return tile.count * heads_beside; }
   int64_t last_position() const { return args.positions[tile.token + tile.count - 1]; }
+
+  // body(row, token, head)
+  template <class Body>
+  void for_each(const Body& body) const {
+    for (int64_t row = 0, t = 0; t < tile.count; ++t) {
+      for (int64_t h = 0; h < heads_beside; ++h, ++row) {
+        body(row, tile.token + t, kv_head * heads_beside + h);
+      }
+    }
+  }
 };
 
 int64_t first_visible(const AttentionArgs& args, int64_t token) {
@@ -90,10 +102,15 @@ struct Partial {
 void merge(const Partial& total, const Partial& part, int64_t rows, int64_t width) {
   for (int64_t r = 0; r < rows; ++r) {
     if (part.empty(r)) continue;
-    const bool begins = total.empty(r);
+    if (total.empty(r)) {
+      std::copy_n(part.values + r * width, width, total.values + r * width);
+      total.sums[r] = part.sums[r];
+      total.maxima[r] = part.maxima[r];
+      continue;
+    }
     const float maximum = std::max(total.maxima[r], part.maxima[r]);
-    const float old_share = begins ? 0 : power_of_two(total.maxima[r] - maximum);
-    const float new_share = begins ? 1 : power_of_two(part.maxima[r] - maximum);
+    const float old_share = power_of_two(total.maxima[r] - maximum);
+    const float new_share = power_of_two(part.maxima[r] - maximum);
     const Floats kept = hn::Set(kFloatTag, old_share);
     const Floats added = hn::Set(kFloatTag, new_share);
     float* const to = total.values + r * width;
@@ -110,12 +127,11 @@ void merge(const Partial& total, const Partial& part, int64_t rows, int64_t widt
 void write_out(const Rows& rows, const Partial& total) {
   const AttentionArgs& args = rows.args;
   const int64_t width = kv_width(args.head_dim);
-  for (int64_t r = 0; r < rows.count(); ++r) {
-    const float* const from = total.values + r * width;
-    float* const out = args.out + (rows.token_of(r) * args.heads + rows.head_of(r)) * args.head_dim;
-    const float share = 1.0f / total.sums[r];
-    for (int64_t i = 0; i < args.head_dim; ++i) out[i] = from[i] * share;
-  }
+  rows.for_each([&](int64_t row, int64_t token, int64_t head) {
+    const float share = 1.0f / total.sums[row];
+    transform1(total.values + row * width, args.out + (token * args.heads + head) * args.head_dim,
+               args.head_dim, [share](auto d, auto v) { return hn::Mul(v, hn::Set(d, share)); });
+  });
 }
 
 // ---- Rows meet blocks.
@@ -132,6 +148,7 @@ class RangeAttention {
     cache_ = kv_tile_offset(args_.type, args_.head_dim, args_.capacity, row, 0);
     place(scratch);
     pack_queries();
+    start_rows();
   }
 
   // All rows over one range; every field of `out` is written.
@@ -140,6 +157,7 @@ class RangeAttention {
  private:
   void place(Scratch& scratch);
   void pack_queries() const;
+  void start_rows() const;
   void open_block(int64_t at, bool more);
   Block widened(const std::byte* tiles, float* to, int64_t row_width) const;
   const float* gathered_scales(const std::byte* tiles, float* to) const;
@@ -147,12 +165,20 @@ class RangeAttention {
   void take_scores(int64_t first, int64_t count, float* shrink);
   void add_unequal(int64_t first, int64_t count, Weighted weighted) const;
 
+  // What a row sees, and what it has seen so far.
+  struct RowState {
+    Softmax softmax;
+    int64_t first;  // positions [first, position]
+    int64_t position;
+    float slope;  // ALiBi's, times log2(e)
+  };
+
   // Positions [begin_of, end_of) of the open block that a row sees.
   int64_t begin_of(int64_t row) const {
-    return std::clamp<int64_t>(first_visible(args_, rows_.token_of(row)) - at_, 0, kKeys);
+    return std::clamp<int64_t>(states_[row].first - at_, 0, kKeys);
   }
   int64_t end_of(int64_t row) const {
-    return std::clamp<int64_t>(args_.positions[rows_.token_of(row)] + 1 - at_, 0, kKeys);
+    return std::clamp<int64_t>(states_[row].position + 1 - at_, 0, kKeys);
   }
 
   const Rows& rows_;
@@ -174,11 +200,12 @@ class RangeAttention {
   float* wide_keys_;  // a block in f32
   float* wide_values_;
   float* scales_;     // [2][kKeys]
-  Softmax* softmax_;  // [rows]
+  RowState* states_;  // [rows]
 };
 
 void RangeAttention::place(Scratch& scratch) {
-  constexpr int64_t kState = sizeof(Softmax) / sizeof(float);
+  static_assert(alignof(RowState) <= 64);
+  constexpr int64_t kState = sizeof(RowState) / sizeof(float);
   const int64_t wide = widens_ ? kKeys * width_ : 0;
   const int64_t queries = (rows_.count() * args_.head_dim + 15) / 16 * 16;
   const int64_t scores = kMostRows * kKeys;
@@ -189,24 +216,45 @@ void RangeAttention::place(Scratch& scratch) {
   wide_keys_ = scores_ + scores;
   wide_values_ = wide_keys_ + wide;
   scales_ = wide_values_ + wide;
-  softmax_ = reinterpret_cast<Softmax*>(scales_ + 2 * kKeys);
+  states_ = reinterpret_cast<RowState*>(scales_ + 2 * kKeys);
 }
 
+// [head_dim][rows of the group]: so a kernel's broadcasts are neighbours.
 void RangeAttention::pack_queries() const {
   const int64_t dim = args_.head_dim;
+  const int64_t heads = rows_.heads_beside;
+  const float* rows[kMostRows];
   for (int64_t first = 0; first < rows_.count(); first += kMostRows) {
     const int64_t count = std::min<int64_t>(kMostRows, rows_.count() - first);
-    float* const packed = queries_ + first * dim;
     for (int64_t r = 0; r < count; ++r) {
-      const int64_t row = first + r;
-      const float* q = args_.q + (rows_.token_of(row) * args_.heads + rows_.head_of(row)) * dim;
-      for (int64_t d = 0; d < dim; ++d) packed[d * count + r] = q[d];
+      const int64_t token = rows_.tile.token + (first + r) / heads;
+      const int64_t head = rows_.kv_head * heads + (first + r) % heads;
+      rows[r] = args_.q + (token * args_.heads + head) * dim;
+    }
+    float* packed = queries_ + first * dim;
+    if (count == kMostRows) {
+      for (int64_t d = 0; d < dim; ++d, packed += kMostRows) {
+        for (int r = 0; r < kMostRows; ++r) packed[r] = rows[r][d];
+      }
+      continue;
+    }
+    for (int64_t d = 0; d < dim; ++d, packed += count) {
+      for (int64_t r = 0; r < count; ++r) packed[r] = rows[r][d];
     }
   }
 }
 
+void RangeAttention::start_rows() const {
+  rows_.for_each([&](int64_t row, int64_t token, int64_t head) {
+    const double slope = args_.alibi_slopes ? args_.alibi_slopes[head] : 0;
+    states_[row].first = first_visible(args_, token);
+    states_[row].position = args_.positions[token];
+    states_[row].slope = static_cast<float>(slope * M_LOG2E);
+  });
+}
+
 void RangeAttention::attend(int64_t range, const Partial& out) {
-  for (int64_t r = 0; r < rows_.count(); ++r) softmax_[r].start();
+  for (int64_t r = 0; r < rows_.count(); ++r) states_[r].softmax.start();
   std::fill_n(out.values, rows_.count() * width_, 0.0f);
   const int64_t first = first_visible(args_, rows_.tile.token) / kKeys * kKeys;
   const int64_t end = std::min((range + 1) * kRange, rows_.last_position() + 1);
@@ -217,8 +265,8 @@ void RangeAttention::attend(int64_t range, const Partial& out) {
     }
   }
   for (int64_t r = 0; r < rows_.count(); ++r) {
-    out.maxima[r] = softmax_[r].maximum;
-    out.sums[r] = softmax_[r].sum();
+    out.maxima[r] = states_[r].softmax.maximum;
+    out.sums[r] = states_[r].softmax.sum();
   }
 }
 
@@ -283,14 +331,14 @@ void RangeAttention::attend_block(int64_t first, int64_t count, const Partial& o
 }
 
 void RangeAttention::take_scores(int64_t first, int64_t count, float* shrink) {
+  const auto factor = static_cast<float>(args_.scale * M_LOG2E);
   for (int64_t r = 0; r < count; ++r) {
-    const int64_t row = first + r;
-    const double slope = args_.alibi_slopes ? args_.alibi_slopes[rows_.head_of(row)] : 0;
-    shrink[r] = softmax_[row].take({.factor = static_cast<float>(args_.scale * M_LOG2E),
-                                    .slope = static_cast<float>(slope * M_LOG2E),
-                                    .from_query = at_ - args_.positions[rows_.token_of(row)],
-                                    .begin = begin_of(row),
-                                    .end = end_of(row),
+    RowState& state = states_[first + r];
+    shrink[r] = state.softmax.take({.factor = factor,
+                                    .slope = state.slope,
+                                    .from_query = at_ - state.position,
+                                    .begin = begin_of(first + r),
+                                    .end = end_of(first + r),
                                     .key_scales = key_scales_,
                                     .value_scales = value_scales_},
                                    scores_ + r * kKeys);
@@ -309,7 +357,7 @@ void RangeAttention::add_unequal(int64_t first, int64_t count, Weighted weighted
   }
   for (int64_t r = 0; r < count;) {
     int64_t next = r + 1;
-    while (next < count && rows_.token_of(first + next) == rows_.token_of(first + r)) ++next;
+    while (next < count && states_[first + next].position == states_[first + r].position) ++next;
     const int64_t begin = together ? weighted.end : begin_of(first + r);
     kernels_.add[next - r - 1](values_, {.weights = weighted.weights + r * kKeys,
                                          .shrink = together ? kOnes : weighted.shrink + r,

@@ -76,7 +76,7 @@ void attend_whole(const AttentionArgs& args, const std::vector<Tile>& tiles, Thr
   pool.parallel_for(count * args.kv_heads, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Tile& tile = tiles[static_cast<size_t>(count - 1 - i / args.kv_heads)];
-      const Rows rows = {.args = args, .tile = tile, .kv_head = i % args.kv_heads};
+      const Rows rows(args, tile, i % args.kv_heads);
       const int64_t floats = Partial::floats(rows.count(), width);
       float* const memory = total_scratch.reserve(2 * floats);
       const Partial total = Partial::at(memory, rows.count());
@@ -141,7 +141,7 @@ class SplitAttention {
   }
 
   void attend_range(const RangeTask& task, int64_t kv_head, float* partials) const {
-    const Rows rows = {.args = args_, .tile = *task.tile, .kv_head = kv_head};
+    const Rows rows(args_, *task.tile, kv_head);
     float* const memory = partials + kv_head * head_floats_ + task.partial;
     RangeAttention(rows, task_scratch).attend(task.range, Partial::at(memory, rows.count()));
   }
@@ -149,7 +149,7 @@ class SplitAttention {
   void merge_tile(int64_t i, const float* partials) const {
     const auto at = static_cast<size_t>(i / args_.kv_heads);
     const Tile& tile = tiles_[at];
-    const Rows rows = {.args = args_, .tile = tile, .kv_head = i % args_.kv_heads};
+    const Rows rows(args_, tile, i % args_.kv_heads);
     float* memory = const_cast<float*>(partials) + rows.kv_head * head_floats_ + first_partial_[at];
     const int64_t floats = partial_floats(tile);
     const Partial total = Partial::at(total_scratch.reserve(floats), rows.count());

@@ -18,9 +18,10 @@ HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
+constexpr int64_t kKeys = 64;  // positions of a block
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
-// 2^x for x <= 0: the polynomial of Moshier's Cephes (exp2f), below 2 ulp; 0 below the normal
+// 2^x for x up to 127: the polynomial of Moshier's Cephes (exp2f), below 2 ulp; 0 below the normal
 // numbers. NaN stays NaN. A multiplication by 2^n, not an addition to the exponent, keeps it so.
 HWY_INLINE Floats power_of_two(Floats x) {
   const Floats shift = hn::Set(kFloatTag, 0x1.8p23f);  // a sum with it holds an integer
@@ -47,9 +48,14 @@ struct RowScores {
   int64_t end;
   const float* key_scales;  // of the block, or null
   const float* value_scales;
+
+  // Nothing to do but a multiplication that keeps the order of scores.
+  bool plain() const {
+    return begin == 0 && end == kKeys && factor > 0 && slope == 0 && key_scales == nullptr;
+  }
 };
 
-// One row's softmax so far: weights are relative to 2^maximum.
+// One row's softmax so far: weights are relative to 2^maximum, and at most 2^kSlack.
 struct Softmax {
   float maximum;
   alignas(64) float sums[kLanes];
@@ -61,35 +67,46 @@ struct Softmax {
 
   float sum() const { return hn::GetLane(hn::SumOfLanes(kFloatTag, hn::LoadU(kFloatTag, sums))); }
 
-  // Turns scores [0, row.end) into weights; what the row does not see gets weight 0. Returns the
-  // factor by which everything summed before shrinks.
+  // Turns the kKeys products of a block into weights; what the row does not see gets weight 0.
+  // Returns the factor by which everything summed before shrinks.
   float take(const RowScores& row, float* scores) {
-    const int64_t vectors = (row.end + kLanes - 1) / kLanes;
-    Floats largest = hn::Set(kFloatTag, kNone);
-    for (int64_t v = 0; v < vectors; ++v) {
-      const Floats score = final_score(row, v * kLanes, scores);
-      hn::StoreU(score, kFloatTag, scores + v * kLanes);
-      largest = hn::Max(largest, score);
+    if (row.plain()) return weigh(row.factor, scores);
+    for (int64_t i = 0; i < kKeys; i += kLanes) {
+      hn::StoreU(final_score(row, i, scores), kFloatTag, scores + i);
     }
-    const float shrink = raise(largest);
+    const float shrink = weigh(1, scores);
+    for (int64_t i = 0; row.value_scales && i < row.end; i += kLanes) {
+      const Floats scale = hn::LoadU(kFloatTag, row.value_scales + i);
+      hn::StoreU(hn::Mul(hn::LoadU(kFloatTag, scores + i), scale), kFloatTag, scores + i);
+    }
+    return shrink;
+  }
+
+ private:
+  static constexpr int kVectors = kKeys / kLanes;
+
+  // A block at once: its vectors are independent, and the processor overlaps their polynomials.
+  float weigh(float factor, float* scores) {
+    Floats score[kVectors];
+    for (int v = 0; v < kVectors; ++v) score[v] = hn::LoadU(kFloatTag, scores + v * kLanes);
+    Floats largest = score[0];
+    for (int v = 1; v < kVectors; ++v) largest = hn::Max(largest, score[v]);
+    const Floats scale = hn::Set(kFloatTag, factor);
+    const float shrink = raise(hn::Mul(largest, scale));
     // Nothing but -inf so far: any base will do, all weights are zero.
     const Floats base = hn::Set(kFloatTag, maximum == kNone ? 0.0f : maximum);
     Floats total = hn::Mul(hn::LoadU(kFloatTag, sums), hn::Set(kFloatTag, shrink));
-    for (int64_t v = 0; v < vectors; ++v) {
-      float* const place = scores + v * kLanes;
-      Floats weight = power_of_two(hn::Sub(hn::LoadU(kFloatTag, place), base));
+    for (int v = 0; v < kVectors; ++v) {
+      const Floats weight = power_of_two(hn::MulSub(score[v], scale, base));
       total = hn::Add(total, weight);
-      if (row.value_scales) {
-        weight = hn::Mul(weight, hn::LoadU(kFloatTag, row.value_scales + v * kLanes));
-      }
-      hn::StoreU(weight, kFloatTag, place);
+      hn::StoreU(weight, kFloatTag, scores + v * kLanes);
     }
     hn::StoreU(total, kFloatTag, sums);
     return shrink;
   }
 
- private:
   static HWY_INLINE Floats final_score(const RowScores& row, int64_t i, const float* scores) {
+    if (i + kLanes <= row.begin || i >= row.end) return hn::Set(kFloatTag, kNone);
     Floats factor = hn::Set(kFloatTag, row.factor);
     if (row.key_scales) factor = hn::Mul(factor, hn::LoadU(kFloatTag, row.key_scales + i));
     Floats score = hn::Mul(hn::LoadU(kFloatTag, scores + i), factor);
@@ -106,9 +123,13 @@ struct Softmax {
     return hn::IfThenElse(seen, score, hn::Set(kFloatTag, kNone));
   }
 
-  // The new maximum. In a long text it seldom rises, and then nothing has to be scaled.
+  // Any base near the maximum will do, as long as no weight overflows: only a score beyond it by
+  // kSlack moves it, which in most texts the first block does once and for all. So the branch is
+  // predicted, and nothing has to be scaled (FlashAttention-4 skips the scaling, too).
   float raise(Floats largest) {
-    if (hn::AllFalse(kFloatTag, hn::Gt(largest, hn::Set(kFloatTag, maximum)))) return 1;
+    constexpr float kSlack = 8;
+    const Floats limit = hn::Set(kFloatTag, maximum + kSlack);
+    if (hn::AllFalse(kFloatTag, hn::Gt(largest, limit))) return 1;
     const float before = maximum;
     maximum = hn::GetLane(hn::MaxOfLanes(kFloatTag, largest));
     return before == kNone ? 0.0f : power_of_two(before - maximum);

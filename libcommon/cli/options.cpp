@@ -63,6 +63,16 @@ OptionDecl shard_size_option(std::string& size) {
           .in_history = false};
 }
 
+OptionDecl kv_type_option(CommonOptions& common) {
+  return {.flags = "--kv-type",
+          .value = "TYPE",
+          .help =
+              "Element type of cached keys and values: f32 (the default) is exact; f16 and bf16 "
+              "take half of the memory and of the reading at long contexts, int8 a quarter.",
+          .target = &common.kv_type,
+          .choices = {"f32", "f16", "bf16", "int8"}};
+}
+
 OptionDecl verbose_option(CommonOptions& common) {
   return {.flags = "-v,--verbose",
           .value = "",

@@ -53,11 +53,13 @@ struct CommonOptions {
   std::string max_memory;       // --max-memory 8G; "" no limit
   bool verbose = false;         // -v
   bool json = false;            // --json
+  std::string kv_type = "f32";  // --kv-type f32|f16|bf16|int8
 };
 std::vector<OptionDecl> compute_options(CommonOptions&);  // --device --threads --max-memory
 // The same without --device: for tools that multiply no matrix.
 std::vector<OptionDecl> resource_options(CommonOptions&);
 OptionDecl shard_size_option(std::string& size);  // --shard-size of a Hugging Face directory
+OptionDecl kv_type_option(CommonOptions&);        // --kv-type of tools that run a session
 OptionDecl verbose_option(CommonOptions&);
 OptionDecl json_option(CommonOptions&);
 // --help and --version: every tool has them; run_tool adds and answers them.
