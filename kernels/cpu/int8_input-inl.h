@@ -142,7 +142,7 @@ inline void round_to_int8(ThreadPool& pool, const Int8Layout& layout, const floa
                           int64_t tokens, Int8Tokens& out) {
   const int64_t runs = run_count(layout);
   out.layout = layout;
-  grow(out.quads, tokens * runs * layout.run);
+  grow(out.quads, tokens * runs * layout.run + kLongestRun);  // a vector may reach beyond
   grow(out.scales, tokens * runs);
   grow(out.sums, tokens * runs);
   const int64_t blocks = (tokens + kInt8Tokens - 1) / kInt8Tokens;

@@ -66,8 +66,8 @@ HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
 #elif HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR
 // Pairs as 16 bits, even bytes and odd bytes apart: no sum can saturate.
 HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
-  const hn::Repartition<int16_t, Tag<int32_t> > d16;
-  const hn::Repartition<uint16_t, Tag<int32_t> > du16;
+  const hn::Repartition<int16_t, Tag<int32_t>> d16;
+  const hn::Repartition<uint16_t, Tag<int32_t>> du16;
   const auto pairs = hn::BitCast(du16, codes);
   const auto x = hn::BitCast(d16, quad);
   const auto even = hn::BitCast(d16, hn::And(pairs, hn::Set(du16, 0xff)));
@@ -177,7 +177,7 @@ HWY_INLINE void for_each_run(Rows& rows, RowStream& stream, int64_t runs, const 
 // Sums of the lanes of four vectors within each 128 bits: a, b, c, d.
 HWY_INLINE Ints sum_four(Ints a, Ints b, Ints c, Ints e) {
   const Tag<int32_t> d;
-  const hn::RepartitionToWide<Tag<int32_t> > d64;
+  const hn::RepartitionToWide<Tag<int32_t>> d64;
   const auto ab =
       hn::BitCast(d64, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
   const auto ce =
@@ -205,6 +205,23 @@ HWY_INLINE Ints sum_blocks(const Ints* fours) {
 #endif
 }
 
+#if HWY_TARGET == HWY_AVX3
+// Of two runs side by side: the sums of the first and those of the second.
+HWY_INLINE void sum_block_pairs(const Ints* fours, Ints* sums) {
+  const Tag<int32_t> d;
+  const Ints first[] = {hn::ConcatLowerLower(d, fours[1], fours[0]),
+                        hn::ConcatLowerLower(d, fours[3], fours[2])};
+  const Ints second[] = {hn::ConcatUpperUpper(d, fours[1], fours[0]),
+                         hn::ConcatUpperUpper(d, fours[3], fours[2])};
+  sums[0] = hn::Add(Ints{_mm512_shuffle_i32x4(first[0].raw, first[1].raw, 0x88)},
+                    Ints{_mm512_shuffle_i32x4(first[0].raw, first[1].raw, 0xdd)});
+  sums[1] = hn::Add(Ints{_mm512_shuffle_i32x4(second[0].raw, second[1].raw, 0x88)},
+                    Ints{_mm512_shuffle_i32x4(second[0].raw, second[1].raw, 0xdd)});
+}
+#else
+inline void sum_block_pairs(const Ints*, Ints*) {}  // a run is a whole vector, or several
+#endif
+
 constexpr int64_t kVectorBytes = 4 * kLanes;
 
 template <class Rows, int kCode = 0>
@@ -231,8 +248,7 @@ HWY_INLINE Ints multiply_row(const uint8_t* codes, const int8_t* quads) {
 }
 
 template <class Rows, int64_t kBytes>
-HWY_INLINE Ints multiply_rows(const Codes& codes, const int8_t* quads) {
-  Ints fours[kLanes / 4];
+HWY_INLINE void multiply_fours(const Codes& codes, const int8_t* quads, Ints* fours) {
   HONE_UNROLL for (int64_t i = 0; i < kLanes / 4; ++i) {
     const uint8_t* const row = codes.bytes + 4 * i * codes.stride;
     fours[i] = sum_four(multiply_row<Rows, kBytes>(row, quads),
@@ -240,7 +256,21 @@ HWY_INLINE Ints multiply_rows(const Codes& codes, const int8_t* quads) {
                         multiply_row<Rows, kBytes>(row + 2 * codes.stride, quads),
                         multiply_row<Rows, kBytes>(row + 3 * codes.stride, quads));
   }
+}
+
+template <class Rows, int64_t kBytes>
+HWY_INLINE Ints multiply_rows(const Codes& codes, const int8_t* quads) {
+  Ints fours[kLanes / 4];
+  multiply_fours<Rows, kBytes>(codes, quads, fours);
   return sum_blocks(fours);
+}
+
+// The exact sums of a run and of the one beside it.
+template <class Rows>
+HWY_INLINE void multiply_pair(const Codes& codes, const int8_t* quads, Ints* sums) {
+  Ints fours[kLanes / 4];
+  multiply_fours<Rows, kVectorBytes>(codes, quads, fours);
+  sum_block_pairs(fours, sums);
 }
 
 // The exact sums of a run for kT tokens.
@@ -265,9 +295,16 @@ HWY_NOINLINE void multiply_few(Rows& rows, RowStream& stream, const Int8Part& x,
   Floats results[kT];
   HONE_UNROLL for (int t = 0; t < kT; ++t) results[t] = hn::Zero(kFloatTag);
   const int64_t bytes = x.run / Rows::kPerByte;
+  Ints pair[2];
   for_each_run(rows, stream, x.runs, [&](const Codes& codes, int64_t run) HWY_ATTR {
     Ints sums[kT];
-    multiply_run<Rows, kT>(codes, bytes, x.quads + run * x.run * kT, sums);
+    const int8_t* const quads = x.quads + run * x.run * kT;
+    if constexpr (kT == 1 && Rows::kPairs && kVectorBytes == 64) {
+      if (run % 2 == 0) multiply_pair<Rows>(codes, quads, pair);
+      sums[0] = pair[run % 2];
+    } else {
+      multiply_run<Rows, kT>(codes, bytes, quads, sums);
+    }
     const RunEnd<Rows::kMinimum> end(rows, run);
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
       results[t] = end.add(results[t], sums[t], x.scales[run * kT + t], x.sums[run * kT + t]);
@@ -322,10 +359,10 @@ HWY_NOINLINE void multiply_panel(const Panel<kMinimum>& panel, const Int8Part& x
 }
 
 // By number of tokens: kFunctions[n - 1].
-template <bool kMinimum, class Sequence = std::make_index_sequence<kInt8Tokens> >
+template <bool kMinimum, class Sequence = std::make_index_sequence<kInt8Tokens>>
 struct PanelFunctions;
 template <bool kMinimum, size_t... kIndex>
-struct PanelFunctions<kMinimum, std::index_sequence<kIndex...> > {
+struct PanelFunctions<kMinimum, std::index_sequence<kIndex...>> {
   static constexpr decltype(&multiply_panel<kMinimum, 1>) kFunctions[] = {
       &multiply_panel<kMinimum, static_cast<int>(kIndex) + 1>...};
 };
@@ -386,14 +423,14 @@ class Int8ProductOf final : public Int8Product {
 
   Rows rows_;
   RowStream stream_;
-  std::vector<Panel<Rows::kMinimum> > panels_;  // by run
+  std::vector<Panel<Rows::kMinimum>> panels_;  // by run
 };
 
 // ---- What there is for a storage.
 
 template <class Rows>
 std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_row) {
-  return std::make_unique<Int8ProductOf<Rows> >(w, end_row);
+  return std::make_unique<Int8ProductOf<Rows>>(w, end_row);
 }
 
 template <class Rows>
@@ -402,10 +439,12 @@ constexpr Int8Kernel kInt8Kernel{Rows::kPerByte, make_int8_product<Rows>};
 inline Int8Kernel choose_int8_kernel(const WeightView& w) {
   const int64_t run = input_run(w);
   if (w.index || run == 0) return {};
-  if (w.packed_bits == 0 && w.type == DType::kI8) return kInt8Kernel<PlainRows<8, true> >;
-  if (w.packed_bits == 8) return kInt8Kernel<PlainRows<8, false> >;
-  if (w.packed_bits == 4) return kInt8Kernel<PlainRows<4, false> >;
-  if (w.packed_bits == 2 && run >= 64) return kInt8Kernel<PlainRows<2, false> >;
+  if (w.type == DType::kQ8_0) return kInt8Kernel<BlockRows<Q8_0Format>>;
+  if (w.type == DType::kQ4_0) return kInt8Kernel<BlockRows<Q4_0Format>>;
+  if (w.packed_bits == 0 && w.type == DType::kI8) return kInt8Kernel<PlainRows<8, true>>;
+  if (w.packed_bits == 8) return kInt8Kernel<PlainRows<8, false>>;
+  if (w.packed_bits == 4) return kInt8Kernel<PlainRows<4, false>>;
+  if (w.packed_bits == 2 && run >= 64) return kInt8Kernel<PlainRows<2, false>>;
   return {};
 }
 #undef HONE_UNROLL

@@ -269,6 +269,7 @@ class GroupTable {
 // A storage is a struct that stands on kLanes rows:
 //   kPerByte, kSigned       codes in a byte; whether those are two's complement
 //   kMinimum                whether there is a minimum (else it is 0)
+//   kPairs                  runs of 32 bytes, whose codes lie side by side by twos
 //   unit_bytes, unit_runs   what must not be cut: so many bytes of a row hold so many runs
 //   start(row, count)       go to rows [row, row + count), count <= kLanes
 //   codes(units, run)       of a run; units: where its unit starts in a piece
@@ -282,6 +283,7 @@ class PlainRows {
   static constexpr int kPerByte = 8 / kBits;
   static constexpr bool kSigned = kTwosComplement;
   static constexpr bool kMinimum = false;
+  static constexpr bool kPairs = false;
 
   explicit PlainRows(const WeightView& w)
       : table_(w), has_zeros_(w.zeros != nullptr), unit_bytes_(input_run(w) / kPerByte) {
@@ -305,6 +307,76 @@ class PlainRows {
   bool has_zeros_;
   int64_t unit_bytes_;
   int64_t runs_per_group_ = kEndless;
+};
+
+// GGUF's blocks of 32 (formats.h), each a run with its f16 scale. Format::widen writes the codes of
+// one.
+template <class Format>
+class BlockRows {
+ public:
+  using Block = typename Format::Block;
+  static constexpr int kPerByte = 1;
+  static constexpr bool kSigned = false;
+  static constexpr bool kMinimum = false;
+  static constexpr bool kPairs = true;
+
+  explicit BlockRows(const WeightView&) {}
+
+  static constexpr int64_t unit_bytes() { return 2 * sizeof(Block); }
+  static constexpr int64_t unit_runs() { return 2; }
+  void start(int64_t, int64_t) {}
+  HWY_INLINE Codes codes(const Codes& units, int64_t run) {
+    if (run % 2 == 0) {
+      for (int64_t r = 0; r < kLanes; ++r) {
+        const auto* const pair = reinterpret_cast<const Block*>(units.bytes + r * units.stride);
+        for (int i = 0; i < 2; ++i) {
+          Format::widen(pair[i], codes_ + (2 * r + i) * kRun);
+          scales_[i][r] = pair[i].d;
+        }
+      }
+    }
+    return {codes_ + run % 2 * kRun, 2 * kRun};
+  }
+
+  HWY_INLINE Floats scale(int64_t run) const {
+    return widen_f16(reinterpret_cast<const std::byte*>(scales_[run % 2]));
+  }
+  static constexpr bool has_zeros() { return false; }
+  static constexpr int32_t zero() { return Format::kZero; }
+  Ints zeros(int64_t) const { return hn::Zero(Tag<int32_t>()); }
+
+ private:
+  static constexpr int64_t kRun = 32;
+  alignas(64) uint8_t codes_[kLanes * 2 * kRun];
+  alignas(64) uint16_t scales_[2][kLanes];
+};
+
+using Bytes16 = hn::CappedTag<uint8_t, 16>;
+
+struct Q8_0Format {
+  using Block = BlockQ8_0;
+  static constexpr int32_t kZero = 128;
+  static HWY_INLINE void widen(const Block& block, uint8_t* codes) {
+    const Bytes16 d;
+    for (int i = 0; i < 32; i += 16) {
+      const auto q = hn::LoadU(d, reinterpret_cast<const uint8_t*>(block.q) + i);
+      hn::StoreU(hn::Xor(q, hn::Set(d, 0x80)), d, codes + i);
+    }
+  }
+};
+
+struct Q4_0Format {
+  using Block = BlockQ4_0;
+  static constexpr int32_t kZero = 8;
+  static HWY_INLINE void widen(const Block& block, uint8_t* codes) {
+    const Bytes16 d;
+    const hn::Repartition<uint16_t, Bytes16> d16;
+    const auto mask = hn::Set(d, 0x0f);
+    const auto pairs = hn::LoadU(d, block.nibbles);
+    const auto high = hn::BitCast(d, hn::ShiftRight<4>(hn::BitCast(d16, pairs)));
+    hn::StoreU(hn::And(pairs, mask), d, codes);
+    hn::StoreU(hn::And(high, mask), d, codes + 16);
+  }
 };
 
 }  // namespace
