@@ -80,7 +80,7 @@ class Runner:
         os.sync()
         timer = ["bash", "-c", "TIMEFORMAT='real %R'; time \"$@\"", "timer"]
         result = self.run(timer + command, {**(env or {}), "LC_ALL": "C"})
-        return float(re.findall(r"^real ([0-9.]+)$", result.stderr, re.M)[-1])
+        return max(0.001, float(re.findall(r"^real ([0-9.]+)$", result.stderr, re.M)[-1]))
 
 
 class Hone:
@@ -135,7 +135,7 @@ class Hone:
             return 0.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Peer:
     """A peer in one of the ways in which it can hold the weights."""
     name: str
@@ -213,6 +213,7 @@ class Comparison:
     def __init__(self, options, directory):
         self.options, self.directory = options, directory
         self.runner = Runner(options.wrap)
+        self.measured = {}
         self.hone = Hone(options, self.runner)
         self.peers = [peer for peer_directory in options.peers
                       for peer in peers_in(peer_directory, options, self.runner)]
@@ -237,8 +238,15 @@ class Comparison:
     def rounds(self, test, entries):
         for turn in range(1, self.options.rounds + 1):
             say(f"{test}, round {turn} of {self.options.rounds}")
+            self.measured = {}
             for row, body in entries:
                 row.attempt(body)
+
+    def once_a_round(self, measure, model):
+        """w8a16 stands against the same run of a peer's Q8_0 as q8_0 does."""
+        if (measure, model) not in self.measured:
+            self.measured[measure, model] = measure(str(model))
+        return self.measured[measure, model]
 
     def contest(self, test):
         groups, entries, models = [], [], []
@@ -250,7 +258,8 @@ class Comparison:
                 measure = getattr(contestant, test.replace("-", "_"))
                 groups[-1].append(Row(kind, contestant.name))
                 models.append(model)
-                entries.append((groups[-1][-1], lambda m=measure, path=model: m(str(path))))
+                entries.append((groups[-1][-1],
+                                lambda pair=(measure, model): self.once_a_round(*pair)))
         self.rounds(test, entries)
         if test != "first-token":
             # A token of the prompt costs the same operations in every type.
@@ -322,7 +331,7 @@ def parse_options():
     add("--wrap", default="", metavar="COMMAND",
         help="runs every measured process: taskset -c 0,1, or a lock that keeps others away")
     add("--keep", type=Path, metavar="DIR", help="where the model files stay, and are found again")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def main():

@@ -58,7 +58,7 @@ def print_results(options, hone, results, prompt):
               f"{hone.machine['memory_bytes'] / 1e9:.0f} GB; {options.threads} threads: "
               f"B = read {spread([b / 1e9 for b in hone.bandwidths])} GB/s, multiply-add "
               f"{spread([f / 1e9 for f in hone.flops])} GFLOP/s.")
-    print(f"Model {options.model}; {options.rounds} rounds, median (least..most).")
+    print(f"Model {options.model}; rounds: {options.rounds}; median (least..most).")
     for test, groups in results.items():
         title, heads, cells = tables[test]
         print(f"\n{title}:\n")
