@@ -49,10 +49,8 @@ struct RowScores {
   const float* key_scales;  // of the block, or null
   const float* value_scales;
 
-  // Nothing to do but a multiplication that keeps the order of scores.
-  bool plain() const {
-    return begin == 0 && end == kKeys && factor > 0 && slope == 0 && key_scales == nullptr;
-  }
+  // Nothing to do but multiplications that keep the order of scores.
+  bool plain() const { return begin == 0 && end == kKeys && factor > 0 && slope == 0; }
 };
 
 // One row's softmax so far: weights are relative to 2^maximum, and at most 2^kSlack.
@@ -70,25 +68,21 @@ struct Softmax {
   // Turns the kKeys products of a block into weights; what the row does not see gets weight 0.
   // Returns the factor by which everything summed before shrinks.
   float take(const RowScores& row, float* scores) {
-    if (row.plain()) return weigh(row.factor, scores);
+    if (row.plain()) return weigh(row.factor, row.key_scales, row.value_scales, scores);
     for (int64_t i = 0; i < kKeys; i += kLanes) {
       hn::StoreU(final_score(row, i, scores), kFloatTag, scores + i);
     }
-    const float shrink = weigh(1, scores);
-    for (int64_t i = 0; row.value_scales && i < row.end; i += kLanes) {
-      const Floats scale = hn::LoadU(kFloatTag, row.value_scales + i);
-      hn::StoreU(hn::Mul(hn::LoadU(kFloatTag, scores + i), scale), kFloatTag, scores + i);
-    }
-    return shrink;
+    return weigh(1, nullptr, row.value_scales, scores);
   }
 
  private:
   static constexpr int kVectors = kKeys / kLanes;
 
   // A block at once: its vectors are independent, and the processor overlaps their polynomials.
-  float weigh(float factor, float* scores) {
+  float weigh(float factor, const float* key_scales, const float* value_scales, float* scores) {
     Floats score[kVectors];
     for (int v = 0; v < kVectors; ++v) score[v] = hn::LoadU(kFloatTag, scores + v * kLanes);
+    if (key_scales) multiply(score, key_scales);
     Floats largest = score[0];
     for (int v = 1; v < kVectors; ++v) largest = hn::Max(largest, score[v]);
     const Floats scale = hn::Set(kFloatTag, factor);
@@ -97,12 +91,19 @@ struct Softmax {
     const Floats base = hn::Set(kFloatTag, maximum == kNone ? 0.0f : maximum);
     Floats total = hn::Mul(hn::LoadU(kFloatTag, sums), hn::Set(kFloatTag, shrink));
     for (int v = 0; v < kVectors; ++v) {
-      const Floats weight = power_of_two(hn::MulSub(score[v], scale, base));
-      total = hn::Add(total, weight);
-      hn::StoreU(weight, kFloatTag, scores + v * kLanes);
+      score[v] = power_of_two(hn::MulSub(score[v], scale, base));
+      total = hn::Add(total, score[v]);
     }
     hn::StoreU(total, kFloatTag, sums);
+    if (value_scales) multiply(score, value_scales);
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(score[v], kFloatTag, scores + v * kLanes);
     return shrink;
+  }
+
+  static HWY_INLINE void multiply(Floats* vectors, const float* by) {
+    for (int v = 0; v < kVectors; ++v) {
+      vectors[v] = hn::Mul(vectors[v], hn::LoadU(kFloatTag, by + v * kLanes));
+    }
   }
 
   static HWY_INLINE Floats final_score(const RowScores& row, int64_t i, const float* scores) {
