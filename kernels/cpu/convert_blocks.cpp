@@ -29,14 +29,6 @@ struct Extremes {
   float high;
 };
 
-// The first of `values` that equals `wanted` or its negative: of a +0 and a -0, or of +x and -x,
-// the codec takes the first.
-float first_of_magnitude(const float* values, float wanted) {
-  const float* at = values;
-  while (std::fabs(*at) != wanted) ++at;
-  return *at;
-}
-
 HWY_INLINE Extremes extremes(const float* values) {
   Floats low = hn::LoadU(kFloats, values);
   Floats high = low;
@@ -46,6 +38,25 @@ HWY_INLINE Extremes extremes(const float* values) {
     high = hn::Max(high, v);
   }
   return {hn::GetLane(hn::MinOfLanes(kFloats, low)), hn::GetLane(hn::MaxOfLanes(kFloats, high))};
+}
+
+HWY_INLINE float largest_magnitude(const float* values) {
+  Floats largest = hn::Abs(hn::LoadU(kFloats, values));
+  for (int64_t i = 1; i < kVectors; ++i) {
+    largest = hn::Max(largest, hn::Abs(hn::LoadU(kFloats, values + i * kLanes)));
+  }
+  return hn::GetLane(hn::MaxOfLanes(kFloats, largest));
+}
+
+// The first number of that magnitude: of +x and -x, of +0 and -0, the codec takes the first.
+HWY_INLINE float first_of_magnitude(const float* values, float wanted) {
+  const Floats all = hn::Set(kFloats, wanted);
+  for (int64_t i = 0; i < kElements; i += kLanes) {
+    const auto same = hn::Eq(hn::Abs(hn::LoadU(kFloats, values + i)), all);
+    const auto at = hn::FindFirstTrue(kFloats, same);
+    if (at >= 0) return values[i + static_cast<int64_t>(at)];
+  }
+  return wanted;  // there is a NaN; the row is encoded again
 }
 
 // As in codec/blocks.cpp: what has no 8-bit value becomes 0.
@@ -83,10 +94,8 @@ HWY_INLINE void store_nibbles(const NibbleBlock& block, ErrorSums& sums, const E
 }
 
 HWY_INLINE void encode(const float* values, BlockQ4_0& out, ErrorSums& sums) {
-  const Extremes e = extremes(values);
-  float extreme = e.high > -e.low ? e.high : e.low;
-  if (e.high == -e.low) extreme = e.high == 0 ? 0.0f : first_of_magnitude(values, e.high);
-  const float d = extreme / -8;
+  const float largest = largest_magnitude(values);
+  const float d = (largest == 0 ? 0.0f : first_of_magnitude(values, largest)) / -8;
   const Floats scale = hn::Set(kFloats, inverse(d));
   out.d = narrow_f16(d);
   const float stored = widen_f16(out.d);
@@ -113,8 +122,7 @@ HWY_INLINE void encode(const float* values, BlockQ4_1& out, ErrorSums& sums) {
 }
 
 HWY_INLINE void encode(const float* values, BlockQ8_0& out, ErrorSums& sums) {
-  const Extremes e = extremes(values);
-  const float d = std::max(std::fabs(e.low), std::fabs(e.high)) / 127;
+  const float d = largest_magnitude(values) / 127;
   const Floats scale = hn::Set(kFloats, inverse(d));
   const Floats half = hn::Set(kFloats, 0x1.fffffep-2f);  // the float below one half
   out.d = narrow_f16(d);
@@ -153,17 +161,6 @@ RowError NarrowBlocks(DType type, const float* values, int64_t count, std::byte*
   }
 }
 
-RowError SumNumbers(const float* values, int64_t count) {
-  ErrorSums sums;
-  for (int64_t i = 0; i < count; i += kBlock) {
-    for (int64_t part = 0; part < kParts; ++part) {
-      const Floats value = hn::LoadU(kFloats, values + i + part * kLanes);
-      sums.add(part, value, value);
-    }
-  }
-  return sums.total();
-}
-
 }  // namespace hone::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -172,19 +169,15 @@ namespace hone {
 namespace {
 
 HWY_EXPORT(NarrowBlocks);
-HWY_EXPORT(SumNumbers);
 
 }  // namespace
 
 RowError narrow_blocks_and_compare(DType type, const float* values, int64_t count, std::byte* out) {
   CHECK(count % info(type).block_elements == 0);
+  const RowError error = HWY_DYNAMIC_DISPATCH(NarrowBlocks)(type, values, count, out);
   // The comparisons that search a block are only right for finite numbers.
-  const RowError input = HWY_DYNAMIC_DISPATCH(SumNumbers)(values, count);
-  if (!std::isfinite(input.square_error)) {
-    encode_row(type, values, count, out);
-    return input;
-  }
-  return HWY_DYNAMIC_DISPATCH(NarrowBlocks)(type, values, count, out);
+  if (!std::isfinite(error.square_sum)) encode_row(type, values, count, out);
+  return error;
 }
 
 }  // namespace hone

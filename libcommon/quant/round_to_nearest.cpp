@@ -184,20 +184,18 @@ void RoundingTransform::apply(const Chunk& chunk, Bytes& out, ThreadPool& pool) 
 Grid RoundingTransform::grid_of(int64_t row, int64_t group, std::span<const float> weights) {
   if (per_tensor()) return tensor_grid_;
   const Grid grid = find_grid(weights, job_.scheme, job_.scale_type);
-  store_grid(row * groups() + group, grid);
-  return grid;
-}
-
-void RoundingTransform::store_grid(int64_t at, const Grid& grid) {
+  const int64_t at = row * groups() + group;
   store_scale(at, grid.scale);
   if (!zeros_.empty()) zeros_[static_cast<size_t>(at)] = static_cast<int8_t>(grid.zero);
+  return grid;
 }
 
 // scratch.low and .high are known.
 void RoundingTransform::find_grids(int64_t row, Scratch& scratch) {
   const int64_t size = sharing();
+  const int64_t count = groups();
   const bool only_range = needs_only_range(job_.scheme);
-  for (int64_t g = 0; g < groups(); ++g) {
+  for (int64_t g = 0; g < count; ++g) {
     const auto i = static_cast<size_t>(g);
     Grid grid = tensor_grid_;
     if (!per_tensor() && only_range) {
@@ -206,10 +204,14 @@ void RoundingTransform::find_grids(int64_t row, Scratch& scratch) {
       grid = find_grid({scratch.weights.data() + g * size, static_cast<size_t>(size)}, job_.scheme,
                        job_.scale_type);
     }
-    if (!per_tensor()) store_grid(row * groups() + g, grid);
     scratch.scales[i] = grid.scale;
     scratch.zeros[i] = static_cast<int8_t>(grid.zero);
   }
+  if (per_tensor()) return;
+  // Rounded to scale_type already: stored as they are.
+  narrow_row(job_.scale_type, scratch.scales.data(), count,
+             scales_.data() + row * row_bytes(job_.scale_type, count));
+  if (!zeros_.empty()) std::copy_n(scratch.zeros.data(), count, zeros_.data() + row * count);
 }
 
 ErrorStatistics RoundingTransform::round_row(int64_t row, std::byte* out, Scratch& scratch) {

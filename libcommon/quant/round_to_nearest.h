@@ -54,7 +54,6 @@ class RoundingTransform final : public Transform {
   ErrorStatistics round_any_row(int64_t row, std::byte* out);  // NaN and infinities, too
   void find_grids(int64_t row, Scratch& scratch);
   Grid grid_of(int64_t row, int64_t group, std::span<const float> weights);
-  void store_grid(int64_t at, const Grid& grid);
   void store_scale(int64_t at, float scale);
 
   MatrixInput input_;

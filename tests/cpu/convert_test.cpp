@@ -20,6 +20,7 @@ constexpr int64_t kSizes[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 6
 // Runs `body` once per level; opening a backend makes its level the process's choice.
 template <class Body>
 void at_every_level(const Body& body) {
+  REQUIRE(!levels().empty());
   for (const std::string& level : levels()) {
     CAPTURE(level);
     const auto backend = open_level(level, 1);
