@@ -58,7 +58,7 @@ inline int64_t payload_row_bytes(const WeightView& w) {
 // integers to multiply. The last run of a row may be shorter.
 inline int64_t input_run(const WeightView& w) {
   constexpr int64_t kLongest = 128;
-  if (w.type == DType::kQ8_0 || w.type == DType::kQ4_0) return w.index ? 0 : 32;
+  if (is_block(w.type)) return w.index || w.type == DType::kQ6_K ? 0 : 32;
   if (w.type != DType::kI8 && w.packed_bits == 0) return 0;
   if (!w.scales || w.group == w.columns) return kLongest;
   for (int64_t run = kLongest; run >= 32; run /= 2) {

@@ -16,7 +16,7 @@
 #include <memory>
 #include <utility>
 
-#include "kernels/cpu/int8_rows-inl.h"
+#include "kernels/cpu/int8_blocks-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
@@ -28,8 +28,8 @@ constexpr int64_t kPanelRows = 2 * kLanes;
 class Int8Product {
  public:
   virtual ~Int8Product() = default;
-  // Rows [row, row + count), count <= kPanelRows, times tokens [first, first + tokens), where first
-  // is a multiple of kInt8Tokens: out[t * stride + r], with room for kPanelRows rows.
+  // Rows [row, row + count) times tokens [first, first + tokens), where first is a multiple of
+  // kInt8Tokens: out[t * stride + r], with room for whole panels of kPanelRows rows.
   virtual void multiply(int64_t row, int64_t count, const Int8Tokens& x, int64_t first,
                         int64_t tokens, float* out, int64_t stride) = 0;
 };
@@ -375,7 +375,12 @@ class Int8ProductOf final : public Int8Product {
 
   void multiply(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t tokens,
                 float* out, int64_t stride) override {
-    if (tokens > kFew) return multiply_many(row, count, x, first, tokens, out, stride);
+    if (tokens > kFew) {
+      for (int64_t r = 0; r < count; r += kPanelRows) {
+        multiply_many(row + r, std::min(kPanelRows, count - r), x, first, tokens, out + r, stride);
+      }
+      return;
+    }
     const Int8Part part(x, first);
     for (int64_t r = 0; r < count; r += kLanes) {
       start(row + r, std::min(kLanes, count - r));
@@ -436,16 +441,35 @@ std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_
 template <class Rows>
 constexpr Int8Kernel kInt8Kernel{Rows::kPerByte, make_int8_product<Rows>};
 
-inline Int8Kernel choose_int8_kernel(const WeightView& w) {
-  const int64_t run = input_run(w);
-  if (w.index || run == 0) return {};
-  if (w.type == DType::kQ8_0) return kInt8Kernel<BlockRows<Q8_0Format>>;
-  if (w.type == DType::kQ4_0) return kInt8Kernel<BlockRows<Q4_0Format>>;
+inline Int8Kernel choose_plain_kernel(const WeightView& w, int64_t run) {
   if (w.packed_bits == 0 && w.type == DType::kI8) return kInt8Kernel<PlainRows<8, true>>;
   if (w.packed_bits == 8) return kInt8Kernel<PlainRows<8, false>>;
   if (w.packed_bits == 4) return kInt8Kernel<PlainRows<4, false>>;
   if (w.packed_bits == 2 && run >= 64) return kInt8Kernel<PlainRows<2, false>>;
   return {};
+}
+
+inline Int8Kernel choose_int8_kernel(const WeightView& w) {
+  const int64_t run = input_run(w);
+  if (w.index || run == 0) return {};
+  switch (w.type) {
+    case DType::kQ8_0:
+      return kInt8Kernel<BlockRows<Q8_0Format>>;
+    case DType::kQ4_0:
+      return kInt8Kernel<BlockRows<Q4_0Format>>;
+    case DType::kQ4_1:
+      return kInt8Kernel<BlockRows<Q4_1Format>>;
+    case DType::kQ5_0:
+      return kInt8Kernel<BlockRows<Q5_0Format>>;
+    case DType::kQ5_1:
+      return kInt8Kernel<BlockRows<Q5_1Format>>;
+    case DType::kQ4_K:
+      return kInt8Kernel<SuperBlockRows<BlockQ4_K>>;
+    case DType::kQ5_K:
+      return kInt8Kernel<SuperBlockRows<BlockQ5_K>>;
+    default:
+      return choose_plain_kernel(w, run);
+  }
 }
 #undef HONE_UNROLL
 #endif

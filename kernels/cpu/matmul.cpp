@@ -25,7 +25,7 @@ constexpr int64_t kBlock = 32;
 constexpr int64_t kTokenBlock = 192;            // a multiple of kInt8Tokens
 constexpr int64_t kRangeElements = 256 * 1024;  // multiply-adds worth handing to a thread
 constexpr int64_t kRanges = 32;                 // at most about so many of an op
-static_assert(kPanelRows <= kBlock && kTokenBlock % kInt8Tokens == 0);
+static_assert(kBlock % kPanelRows == 0 && kTokenBlock % kInt8Tokens == 0);
 
 // One matrix and the tokens that it meets.
 struct Product {
