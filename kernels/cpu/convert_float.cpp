@@ -172,7 +172,7 @@ RowError narrow_and_compare(DType type, const float* values, int64_t count, std:
   if (type != DType::kF32) {
     return HWY_DYNAMIC_DISPATCH(NarrowAndCompare)(type, values, count, out);
   }
-  std::memcpy(out, values, static_cast<size_t>(row_bytes(type, count)));
+  if (count > 0) std::memcpy(out, values, static_cast<size_t>(row_bytes(type, count)));
   return HWY_DYNAMIC_DISPATCH(SumFloats)(values, count);
 }
 
