@@ -27,7 +27,7 @@ HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int64_t kTileRows = 64;             // query rows of a tile: its tokens times their heads
+constexpr int64_t kTileRows = 128;            // query rows of a tile: its tokens times their heads
 constexpr int64_t kPartialFloats = 1 << 20;   // of all partial sums: 4 MiB
 constexpr int64_t kTaskElements = 32 * 1024;  // multiply-adds worth handing to a thread
 

@@ -34,8 +34,8 @@ struct StepToken {
 };
 
 // F32 keeps the logits of a full forward. On the tiny models F16 moves them by up to 1.4e-3 of the
-// largest, BF16 by 1.3e-2, I8 by 2.3e-2; the perplexity of stories260K moves by -0.007 %, +0.1 % and
-// +0.5 %. A half, a half, a quarter of the memory: a choice for long contexts, not a default.
+// largest, BF16 by 1.3e-2, I8 by 2.3e-2; the perplexity of stories260K moves by -0.007 %, +0.1 %
+// and +0.5 %. A half, a half, a quarter of the memory: a choice for long contexts, not a default.
 inline constexpr DType kDefaultKvType = DType::kF32;
 
 // Arithmetic of the products of weights that are stored as integers of 8 bits or fewer.

@@ -174,7 +174,7 @@ TEST_CASE("attention: grouped heads, windows, slopes, lengths around tiles and b
 }
 
 TEST_CASE("attention: prompts of many lengths, beginning anywhere") {
-  // Tiles have 64 rows: 64, 16, 9, 8 and 5 tokens here.
+  // Tiles have 128 rows: 128, 32, 18, 16 and 10 tokens here.
   for (const std::string& level : levels()) {
     const auto backend = open_level(level, 2);
     for (const DType type : kTypes) {
@@ -182,12 +182,19 @@ TEST_CASE("attention: prompts of many lengths, beginning anywhere") {
         CAPTURE(level);
         CAPTURE(kv_type_name(type));
         CAPTURE(c.head_dim);
-        for (const int32_t count : {3, 17, 66}) {
+        for (const int32_t count : {3, 17, 33}) {
           const Problem problem(c, type, rising(count + 40, count), std::vector<int32_t>(count, 1));
           check_against_reference(*backend, problem);
           check_alone(*backend, problem);
         }
       }
+    }
+    const Case one_head{.heads = 1, .kv_heads = 1, .head_dim = 24};
+    for (const int32_t count : {127, 128, 129}) {
+      const Problem problem(one_head, DType::kF16, rising(71, count),
+                            std::vector<int32_t>(count, 0));
+      check_against_reference(*backend, problem);
+      check_alone(*backend, problem);
     }
   }
 }
