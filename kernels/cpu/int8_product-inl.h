@@ -108,30 +108,35 @@ struct DotSink {
   }
 };
 
-// What a run adds to the results of one token.
+// What a run adds to the results of one token. Sums start at start(), so that a zero point which
+// all rows share costs nothing at the end.
 template <bool kMinimum>
 struct RunEnd {
   Floats scale;
   Floats minimum;
   Ints zeros;
-  int32_t zero;
+  int32_t zero;  // of all rows; 0 where zeros has one for each
   bool has_zeros;
 
   RunEnd() = default;
   template <class Rows>
   RunEnd(const Rows& rows, int64_t run)
-      : scale(rows.scale(run)), zero(rows.zero()), has_zeros(rows.has_zeros()) {
+      : scale(rows.scale(run)),
+        zero(rows.has_zeros() ? 0 : rows.zero()),
+        has_zeros(rows.has_zeros()) {
     minimum = scale;
     zeros = hn::Zero(Tag<int32_t>());
     if constexpr (kMinimum) minimum = rows.minimum(run);
     if (has_zeros) zeros = rows.zeros(run);
   }
+  HWY_INLINE Ints start(int32_t x_sum) const { return hn::Set(Tag<int32_t>(), -zero * x_sum); }
+  // Where has_zeros:
+  HWY_INLINE Ints without_zeros(Ints sum, int32_t x_sum) const {
+    return hn::Sub(sum, hn::Mul(zeros, hn::Set(Tag<int32_t>(), x_sum)));
+  }
   HWY_INLINE Floats add(Floats result, Ints sum, float x_scale, int32_t x_sum) const {
-    const Ints all_zeros = has_zeros ? hn::Mul(zeros, hn::Set(Tag<int32_t>(), x_sum))
-                                     : hn::Set(Tag<int32_t>(), zero * x_sum);
-    const Ints exact = hn::Sub(sum, all_zeros);
     const Floats step = hn::Set(kFloatTag, x_scale);
-    result = hn::MulAdd(hn::Mul(hn::ConvertTo(kFloatTag, exact), scale), step, result);
+    result = hn::MulAdd(hn::Mul(hn::ConvertTo(kFloatTag, sum), scale), step, result);
     if constexpr (kMinimum) {
       const Floats all = hn::Mul(hn::Set(kFloatTag, static_cast<float>(x_sum)), step);
       result = hn::MulAdd(minimum, all, result);
@@ -307,7 +312,10 @@ HWY_NOINLINE void multiply_few(Rows& rows, RowStream& stream, const Int8Part& x,
     }
     const RunEnd<Rows::kMinimum> end(rows, run);
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
-      results[t] = end.add(results[t], sums[t], x.scales[run * kT + t], x.sums[run * kT + t]);
+      const int32_t x_sum = x.sums[run * kT + t];
+      Ints sum = hn::Add(sums[t], end.start(x_sum));
+      if (end.has_zeros) sum = end.without_zeros(sum, x_sum);
+      results[t] = end.add(results[t], sum, x.scales[run * kT + t], x_sum);
     }
   });
   HONE_UNROLL for (int t = 0; t < kT; ++t) hn::StoreU(results[t], kFloatTag, out + t * stride);
@@ -336,8 +344,12 @@ struct PanelSink {
 template <bool kMinimum, int kT>
 HWY_NOINLINE void multiply_panel(const Panel<kMinimum>& panel, const Int8Part& x, int64_t run,
                                  float* out, int64_t stride) {
+  const RunEnd<kMinimum>& left = panel.ends[0];
+  const RunEnd<kMinimum>& right = panel.ends[1];
+  const int32_t* const x_sums = x.sums + run * kT;
+  const float* const x_scales = x.scales + run * kT;
   Ints sums[2][kT];
-  HONE_UNROLL for (int t = 0; t < kT; ++t) sums[0][t] = sums[1][t] = hn::Zero(Tag<int32_t>());
+  HONE_UNROLL for (int t = 0; t < kT; ++t) sums[0][t] = sums[1][t] = left.start(x_sums[t]);
   const int8_t* quads = x.quads + run * x.run * kT;
   for (int64_t q = 0; q < x.run / 4; ++q, quads += 4 * kT) {
     const Words first = hn::LoadU(Tag<uint32_t>(), panel.words[q][0]);
@@ -348,13 +360,19 @@ HWY_NOINLINE void multiply_panel(const Panel<kMinimum>& panel, const Int8Part& x
       sums[1][t] = add_products(sums[1][t], second, quad);
     }
   }
-  HONE_UNROLL for (int t = 0; t < kT; ++t) {
-    HONE_UNROLL for (int side = 0; side < 2; ++side) {
-      float* const to = out + t * stride + side * kLanes;
-      const Floats result = panel.ends[side].add(hn::LoadU(kFloatTag, to), sums[side][t],
-                                                 x.scales[run * kT + t], x.sums[run * kT + t]);
-      hn::StoreU(result, kFloatTag, to);
+  if (left.has_zeros) {
+    HONE_UNROLL for (int t = 0; t < kT; ++t) {
+      sums[0][t] = left.without_zeros(sums[0][t], x_sums[t]);
+      sums[1][t] = right.without_zeros(sums[1][t], x_sums[t]);
     }
+  }
+  HONE_UNROLL for (int t = 0; t < kT; ++t) {
+    float* const to = out + t * stride;
+    const Floats a = left.add(hn::LoadU(kFloatTag, to), sums[0][t], x_scales[t], x_sums[t]);
+    const Floats b =
+        right.add(hn::LoadU(kFloatTag, to + kLanes), sums[1][t], x_scales[t], x_sums[t]);
+    hn::StoreU(a, kFloatTag, to);
+    hn::StoreU(b, kFloatTag, to + kLanes);
   }
 }
 
