@@ -17,11 +17,14 @@ namespace {
 
 template <class Block>
 struct BlockReader {
+  static constexpr bool kPlain = false;
+  static constexpr bool kFromMemory = false;
   const Block* row;
   const Block* block = nullptr;
 
   BlockReader(const WeightView& w, int64_t r)
       : row(reinterpret_cast<const Block*>(w.payload + r * w.row_stride)) {}
+  HWY_INLINE void prefetch(int64_t, int) const {}
 };
 
 // Vectors of a run of `columns`; one lane has no use for that many parts.

@@ -4,6 +4,10 @@
 //                   what begin reads; it ends at the group's end, too
 //   begin(c, g)     go to the segment that starts at column c, in group g: reads its scale
 //   load(c)         kLanes values from column c on, inside the segment
+//   prefetch(c, n)  ask for what a product of n rows at a time reads a little after column c
+//
+// kPlain: all columns are alike. kFromMemory: decoding costs so little that memory sets the pace of
+// a product.
 //
 // A reader whose storage interleaves columns gives kParts vectors from c on by load<0>(c),
 // load<1>(c) ... instead, so that what they share is computed once.
@@ -151,20 +155,30 @@ HWY_INLINE float load_scale(DType type, const std::byte* scales, int64_t i) {
 }
 
 // ---- Floats without scales. They cost so little to decode that memory sets the pace, and the
-// hardware's prefetcher comes late for one stream per row: asking for a line 2 KB ahead gave BF16 a
-// sixth more bandwidth (and cost int8 and int4, where decoding sets the pace, a tenth). An address
-// behind the matrix does no harm.
+// hardware's prefetcher comes late for one stream per row. What is asked for is what will be read
+// kAhead bytes later: behind the end of a row comes not the next one, which is being read already,
+// but the one `rows` after it. An address behind the matrix does no harm. (Decoding int8 and int4
+// sets its own pace: asking for lines cost them a tenth.)
 constexpr int64_t kAhead = 2048;
 constexpr int64_t kLine = 64;
 
 template <Floats (*kWiden)(const void*), int kBytes>
 struct PlainReader {
   static constexpr int kParts = 1;
+  static constexpr bool kPlain = true;
+  static constexpr bool kFromMemory = true;
   const std::byte* row;
+  int64_t bytes;
+  int64_t stride;
 
-  PlainReader(const WeightView& w, int64_t r) : row(w.payload + r * w.row_stride) {}
+  PlainReader(const WeightView& w, int64_t r)
+      : row(w.payload + r * w.row_stride), bytes(w.columns * kBytes), stride(w.row_stride) {}
   HWY_INLINE int64_t segment_end(int64_t c) const { return c + kLine / kBytes; }
-  HWY_INLINE void begin(int64_t c, int64_t) { hwy::Prefetch(row + c * kBytes + kAhead); }
+  HWY_INLINE void begin(int64_t, int64_t) {}
+  HWY_INLINE void prefetch(int64_t c, int rows) const {
+    const int64_t at = c * kBytes + kAhead;
+    hwy::Prefetch(row + at + (at < bytes ? 0 : (rows - 1) * stride));
+  }
   HWY_INLINE Floats load(int64_t c) const { return kWiden(row + c * kBytes); }
 };
 
@@ -311,6 +325,8 @@ struct Groups {
 template <class Codes>
 struct GroupedReader {
   static constexpr int kParts = 1;
+  static constexpr bool kPlain = false;
+  static constexpr bool kFromMemory = false;
   Codes codes;
   Groups groups;
   Floats scale;
@@ -320,6 +336,7 @@ struct GroupedReader {
       : codes(w, r), groups(w, r), scale(hn::Set(kFloatTag, 1.0f)) {
     zero = hn::Set(kFloatTag, static_cast<float>(Codes::kOffset));
   }
+  HWY_INLINE void prefetch(int64_t, int) const {}
   HWY_INLINE int64_t segment_end(int64_t c) const { return codes.segment_end(c); }
   HWY_INLINE void begin(int64_t c, int64_t g) {
     codes.begin(c);
@@ -337,6 +354,8 @@ struct GroupedReader {
 template <int kBits>
 struct TableReader {
   static constexpr int kParts = 1;
+  static constexpr bool kPlain = false;
+  static constexpr bool kFromMemory = false;
   static constexpr int kOffset = 1 << (kBits - 1);
   static constexpr int kSecond = 2 * kBits - 4;  // byte of the word that ends with the last code
   const std::byte* row;
@@ -347,6 +366,7 @@ struct TableReader {
   TableReader(const WeightView& w, int64_t r) : row(w.payload + r * w.row_stride), groups(w, r) {
     table = steps = hn::Sub(codes(), hn::Set(kFloatTag, static_cast<float>(kOffset)));
   }
+  HWY_INLINE void prefetch(int64_t, int) const {}
   HWY_INLINE int64_t segment_end(int64_t) const { return kEndless; }
   HWY_INLINE void begin(int64_t, int64_t g) {
     if (groups.zeros) steps = hn::Sub(codes(), groups.zero(g, kOffset));

@@ -1,14 +1,13 @@
 // Dot products of weight rows with tokens, in an order that depends on the row alone:
 //
 //   a row is cut into chunks of kChunk columns; in a chunk, element c is added to lane c % kLanes
-//   of one vector accumulator by multiply-add; the lanes are summed by Highway's fixed tree; chunk
+//   of one vector accumulator by multiply-add; the lanes are summed by halves (sum_lanes); chunk
 //   sums are added one after the other; the last columns % kLanes columns, padded by zeros, come
 //   last.
 //
-// Two routes follow it and give the same bytes. One token: weights go from their stored form
-// through registers into the multiply-add (dot_rows). Several tokens: a tile of kRows rows x kChunk
-// columns is decoded to f32 in L1 and used by all of them (decode_part, dot_tile). Compiled per
-// target.
+// Two routes follow it and give the same bytes. A few tokens: weights go from their stored form
+// through registers into the multiply-add (dot_rows). More: a tile of rows is decoded to f32 in L1
+// and used by all of them (tile-inl.h). Compiled per target.
 #if defined(HONE_CPU_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_DOT_INL_H_
 #undef HONE_CPU_DOT_INL_H_
@@ -20,14 +19,44 @@
 #include "kernels/cpu/decode-inl.h"
 #include "kernels/cpu/sparse-inl.h"
 
+// Sums stay in registers only if the compiler unrolls their loops before all else.
+#ifndef HONE_UNROLL
+#ifdef __clang__
+#define HONE_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define HONE_UNROLL _Pragma("GCC unroll 16")
+#endif
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int64_t kChunk = 1024;  // 4 KB of f32: a tile of four rows takes a third of L1
+constexpr int64_t kChunk = 2048;  // long: the sums of lanes cost as much as 64 columns
 constexpr int64_t kRows = 4;      // rows at a time: four streams hide the latency of memory
 
-HWY_INLINE float sum_lanes(Floats v) { return hn::GetLane(hn::SumOfLanes(kFloatTag, v)); }
+// AVX-512 and NEON have 32 vector registers, other targets 16.
+constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
+
+// Tokens at a time that share what is decoded: with four rows, as many sums as registers allow.
+constexpr int kFewTokens = kManyRegisters ? 4 : 2;
+
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE float sum_lanes(Floats v) { return hn::GetLane(v); }
+#else
+// The upper half of the lanes is added to the lower, and so on.
+template <class D>
+HWY_INLINE float sum_halves(D, hn::Vec<D> v) {
+  if constexpr (hn::MaxLanes(D()) == 1) {
+    return hn::GetLane(v);
+  } else {
+    const hn::Half<D> half;
+    return sum_halves(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  }
+}
+
+HWY_INLINE float sum_lanes(Floats v) { return sum_halves(kFloatTag, v); }
+#endif
 
 // Columns that fill whole vectors.
 HWY_INLINE int64_t whole_columns(int64_t columns) { return columns / kLanes * kLanes; }
@@ -70,37 +99,51 @@ struct GroupWalk {
   }
 };
 
-// A row on its way through a chunk.
-template <class Reader>
+// A row on its way through a chunk, and its sums with kT tokens.
+template <class Reader, int kT>
 struct RowDot {
   Reader reader;
-  Floats sum = hn::Zero(kFloatTag);
+  Floats sum[kT];
 
-  RowDot(const WeightView& w, int64_t row) : reader(w, row) {}
+  RowDot(const WeightView& w, int64_t row) : reader(w, row) { clear(); }
 
+  HWY_INLINE void clear() { HONE_UNROLL for (int t = 0; t < kT; ++t) sum[t] = hn::Zero(kFloatTag); }
+  HWY_INLINE void add(Floats weight, const float* x, int64_t x_stride) {
+    HONE_UNROLL for (int t = 0; t < kT; ++t) {
+      sum[t] = hn::MulAdd(weight, hn::LoadU(kFloatTag, x + t * x_stride), sum[t]);
+    }
+  }
   template <int kPart = 0>
-  HWY_INLINE void add_step(int64_t c, const float* x) {
-    const Floats token = hn::LoadU(kFloatTag, x + c + kPart * kLanes);
-    sum = hn::MulAdd(load_part<kPart>(reader, c), token, sum);
-    if constexpr (kPart + 1 < Reader::kParts) add_step<kPart + 1>(c, x);
+  HWY_INLINE void add_step(int64_t c, const float* x, int64_t x_stride) {
+    add(load_part<kPart>(reader, c), x + c + kPart * kLanes, x_stride);
+    if constexpr (kPart + 1 < Reader::kParts) add_step<kPart + 1>(c, x, x_stride);
   }
   // The last vector of a row of 2:4, where it is half a step.
-  void add_half_step(const WeightView& w, int64_t row, int64_t c, const float* x) {
+  void add_half_step(const WeightView& w, int64_t row, int64_t c, const float* x,
+                     int64_t x_stride) {
     float values[kLanes];
     decode_span(w, row, c, kLanes, values);
-    sum = hn::MulAdd(hn::LoadU(kFloatTag, values), hn::LoadU(kFloatTag, x + c), sum);
+    add(hn::LoadU(kFloatTag, values), x + c, x_stride);
   }
-  HWY_INLINE void finish_chunk(float& total) {
-    total += sum_lanes(sum);
-    sum = hn::Zero(kFloatTag);
+  HWY_INLINE void finish_chunk(float* totals, int64_t stride) {
+    HONE_UNROLL for (int t = 0; t < kT; ++t) totals[t * stride] += sum_lanes(sum[t]);
+    clear();
   }
 };
 
-// sums[r] += row0 + r times x, over the whole vectors of columns.
-template <class Reader, int kCount>
-void dot_rows(const WeightView& w, int64_t row0, const float* x, float* sums) {
-  static_assert(kCount == 1 || kCount == 4);
-  using Row = RowDot<Reader>;
+// Tokens and the sums that they have with some rows.
+struct FewTokens {
+  const float* x;
+  int64_t x_stride;
+  float* sums;  // sums[t * sum_stride + r]
+  int64_t sum_stride;
+};
+
+// Adds the products of rows row0 + r with kT tokens, over the whole vectors of columns.
+template <class Reader, int kCount, int kT>
+void dot_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
+  static_assert(kCount == 1 || kCount == kRows);
+  using Row = RowDot<Reader, kT>;
   Row r0(w, row0);
   Row r1(w, row0 + (kCount > 1 ? 1 : 0));
   Row r2(w, row0 + (kCount > 1 ? 2 : 0));
@@ -109,6 +152,8 @@ void dot_rows(const WeightView& w, int64_t row0, const float* x, float* sums) {
     body(r0, 0);
     if constexpr (kCount > 1) body(r1, 1), body(r2, 2), body(r3, 3);
   };
+  const float* const x = tokens.x;
+  const int64_t x_stride = tokens.x_stride;
   const int64_t columns = whole_columns(w.columns);
   const int64_t stepped = columns / kStep<Reader> * kStep<Reader>;
   GroupWalk group(w, 0);
@@ -117,16 +162,25 @@ void dot_rows(const WeightView& w, int64_t row0, const float* x, float* sums) {
     const int64_t step_end = std::min(chunk_end, stepped);
     for (int64_t c = chunk; c < step_end;) {
       group.advance(c);
+      // Not through each(): g++ drops a call of a function that does nothing but prefetch.
+      r0.reader.prefetch(c, kCount);
+      if constexpr (kCount > 1) {
+        r1.reader.prefetch(c, kCount);
+        r2.reader.prefetch(c, kCount);
+        r3.reader.prefetch(c, kCount);
+      }
       each([c, g = group.index](Row& row, int) HWY_ATTR { row.reader.begin(c, g); });
       const int64_t end = std::min({r0.reader.segment_end(c), group.end, step_end});
       for (; c < end; c += kStep<Reader>) {
-        each([c, x](Row& row, int) HWY_ATTR { row.add_step(c, x); });
+        each([c, x, x_stride](Row& row, int) HWY_ATTR { row.add_step(c, x, x_stride); });
       }
     }
     if (step_end < chunk_end) {
-      each([&](Row& row, int i) HWY_ATTR { row.add_half_step(w, row0 + i, step_end, x); });
+      each([&](Row& row, int i)
+               HWY_ATTR { row.add_half_step(w, row0 + i, step_end, x, x_stride); });
     }
-    each([sums](Row& row, int i) HWY_ATTR { row.finish_chunk(sums[i]); });
+    each([&tokens](Row& row, int i)
+             HWY_ATTR { row.finish_chunk(tokens.sums + i, tokens.sum_stride); });
   }
 }
 
@@ -145,7 +199,8 @@ void decode_part(const WeightView& w, int64_t row, int64_t begin, int64_t end, f
   for (int64_t c = begin; c < whole;) {
     group.advance(c);
     reader.begin(c, group.index);
-    const int64_t segment_end = std::min({reader.segment_end(c), group.end, whole});
+    const int64_t segment_end =
+        Reader::kPlain ? whole : std::min({reader.segment_end(c), group.end, whole});
     for (; c < segment_end; c += kStep<Reader>) store_step(reader, c, out + (c - begin));
   }
   if (whole < end) decode_tail(w, row, whole, end - whole, out + (whole - begin));
@@ -157,16 +212,32 @@ inline void decode_any(const WeightView& w, int64_t row, int64_t begin, int64_t 
 
 // ---- What there is for a storage.
 
+using DotFunction = void (*)(const WeightView&, int64_t row, const FewTokens&);
+
 struct Kernels {
   void (*decode)(const WeightView&, int64_t row, int64_t begin, int64_t end, float* out);
-  void (*dot_one)(const WeightView&, int64_t row, const float* x, float* sums);   // or null
-  void (*dot_four)(const WeightView&, int64_t row, const float* x, float* sums);  // or null
+  DotFunction dot_one = nullptr;   // one row, one token; null: there is none of these
+  DotFunction dot_rows = nullptr;  // kRows rows, one token
+  DotFunction few_one = nullptr;   // one row, kFewTokens tokens; null: one after the other
+  DotFunction few_rows = nullptr;  // kRows rows, kFewTokens tokens
 };
 
 template <class Reader>
-constexpr Kernels kDenseKernels{decode_part<Reader>, dot_rows<Reader, 1>, dot_rows<Reader, 4>};
+constexpr Kernels make_kernels() {
+  Kernels kernels{.decode = decode_part<Reader>,
+                  .dot_one = dot_rows<Reader, 1, 1>,
+                  .dot_rows = dot_rows<Reader, kRows, 1>};
+  if constexpr (Reader::kFromMemory) {
+    kernels.few_one = dot_rows<Reader, 1, kFewTokens>;
+    kernels.few_rows = dot_rows<Reader, kRows, kFewTokens>;
+  }
+  return kernels;
+}
 
-constexpr Kernels kAnyKernels{decode_any, nullptr, nullptr};
+template <class Reader>
+constexpr Kernels kDenseKernels = make_kernels<Reader>();
+
+constexpr Kernels kAnyKernels{.decode = decode_any};
 
 // 2:4 of interleaved columns is left to codec: no file has it.
 template <class Reader>
@@ -246,14 +317,29 @@ class Decoder {
   explicit Decoder(const WeightView& weight) : weight_(weight), kernels_(choose_kernels(weight)) {}
 
   const WeightView& weight() const { return weight_; }
-  bool has_dot() const { return kernels_.dot_one != nullptr; }
+  // Tokens for which dot() is the better way.
+  int64_t most_dot_tokens() const { return kernels_.few_one ? 4 : kernels_.dot_one ? 1 : 0; }
 
-  void dot(int64_t row, int64_t count, const float* x, float* sums) const {
-    if (count == kRows) return kernels_.dot_four(weight_, row, x, sums);
-    for (int64_t r = 0; r < count; ++r) kernels_.dot_one(weight_, row + r, x, sums + r);
+  // Adds the products of `count` tokens with rows [row, row + rows), without the columns behind
+  // whole_columns(): there must be most_dot_tokens().
+  void dot(int64_t row, int64_t rows, int64_t count, const FewTokens& tokens) const {
+    for (int64_t t = 0; t < count;) {
+      const bool few = kernels_.few_one && count - t >= kFewTokens;
+      FewTokens some = tokens;
+      some.x += t * tokens.x_stride;
+      some.sums += t * tokens.sum_stride;
+      if (rows == kRows) {
+        (few ? kernels_.few_rows : kernels_.dot_rows)(weight_, row, some);
+      } else {
+        for (int64_t r = 0; r < rows; ++r, ++some.sums) {
+          (few ? kernels_.few_one : kernels_.dot_one)(weight_, row + r, some);
+        }
+      }
+      t += few ? kFewTokens : 1;
+    }
   }
 
-  // begin: a multiple of kChunk.
+  // begin: a multiple of 1024.
   void decode(int64_t row, int64_t begin, int64_t end, float* out) const {
     kernels_.decode(weight_, row, begin, end, out);
   }
@@ -262,45 +348,6 @@ class Decoder {
   WeightView weight_;
   Kernels kernels_;
 };
-
-// ---- Tiles.
-
-// sums[t * sum_stride + r] += tile row r times token t over `count` columns, a multiple of kLanes.
-template <int kR, int kT>
-HWY_NOINLINE void dot_tile(const float* tile, const float* x, int64_t x_stride, int64_t count,
-                           float* sums, int64_t sum_stride) {
-  Floats acc[kR][kT];
-  for (int r = 0; r < kR; ++r) {
-    for (int t = 0; t < kT; ++t) acc[r][t] = hn::Zero(kFloatTag);
-  }
-  for (int64_t c = 0; c < count; c += kLanes) {
-    Floats token[kT];
-    for (int t = 0; t < kT; ++t) token[t] = hn::LoadU(kFloatTag, x + t * x_stride + c);
-    for (int r = 0; r < kR; ++r) {
-      const Floats weight = hn::Load(kFloatTag, tile + r * kChunk + c);
-      for (int t = 0; t < kT; ++t) acc[r][t] = hn::MulAdd(weight, token[t], acc[r][t]);
-    }
-  }
-  for (int r = 0; r < kR; ++r) {
-    for (int t = 0; t < kT; ++t) sums[t * sum_stride + r] += sum_lanes(acc[r][t]);
-  }
-}
-
-// Tokens at a time: as many accumulators as there are registers for.
-constexpr int64_t kTokens = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 4 : 2;
-
-template <int kR>
-void dot_tile_rows(const float* tile, const float* x, int64_t x_stride, int64_t tokens,
-                   int64_t count, float* sums, int64_t sum_stride) {
-  int64_t t = 0;
-  for (; t + kTokens <= tokens; t += kTokens) {
-    dot_tile<kR, kTokens>(tile, x + t * x_stride, x_stride, count, sums + t * sum_stride,
-                          sum_stride);
-  }
-  for (; t < tokens; ++t) {
-    dot_tile<kR, 1>(tile, x + t * x_stride, x_stride, count, sums + t * sum_stride, sum_stride);
-  }
-}
 
 }  // namespace
 }  // namespace hone::cpu::HWY_NAMESPACE

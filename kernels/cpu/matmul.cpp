@@ -1,6 +1,7 @@
 // Matrix products on weights as they are stored. Rows are cut into blocks of kBlock, which threads
-// take a few at a time; a block meets the tokens kTokenBlock at a time, so that those stay in L2
-// while all rows of the range pass by. dot-inl.h says how sums are formed.
+// take a few at a time; they meet some of the tokens at a time (Grid), so that those stay in L2
+// while all rows of the range pass by. tile-inl.h multiplies floats and dot-inl.h says how their
+// sums are formed; int8_product-inl.h multiplies integers.
 #include <algorithm>
 #include <cmath>
 
@@ -13,19 +14,29 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/activation-inl.h"
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/cpu/dot-inl.h"
 #include "kernels/cpu/int8_product-inl.h"
 #include "kernels/cpu/quantize-inl.h"
+#include "kernels/cpu/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
 constexpr int64_t kBlock = 32;
-constexpr int64_t kTokenBlock = 192;            // a multiple of kInt8Tokens
 constexpr int64_t kRangeElements = 256 * 1024;  // multiply-adds worth handing to a thread
 constexpr int64_t kRanges = 32;                 // at most about so many of an op
-static_assert(kBlock % kPanelRows == 0 && kTokenBlock % kInt8Tokens == 0);
+
+// The largest areas: rows and tokens. All tokens of an area pass by each tile of rows, and one
+// chunk of theirs stays in L2 meanwhile (1 MB as floats); each new range of rows fetches them
+// again.
+struct Grid {
+  int64_t rows;  // a multiple of kBlock
+  int64_t tokens;
+};
+constexpr Grid kInt8Grid{.rows = kBlock, .tokens = 192};
+constexpr Grid kFloatGrid{.rows = 4 * kBlock, .tokens = 42 * kTileTokens};
+static_assert(kBlock % kPanelRows == 0 && kInt8Grid.tokens % kInt8Tokens == 0);
+static_assert(std::max(kInt8Grid.tokens, kFloatGrid.tokens) <= kAreaTokens);
 
 // One matrix and the tokens that it meets.
 struct Product {
@@ -96,9 +107,11 @@ void round_runs(ThreadPool& pool, const Int8Layout& layout, const float* x, int6
 // matrices that round them alike.
 struct Products {
   std::vector<Product> each;
+  int64_t tokens;
 
   Products(Context& context, const WeightView* const* weights, int count, const float* x,
-           int64_t tokens) {
+           int64_t token_count)
+      : tokens(token_count) {
     std::vector<Rounding> roundings;
     for (int i = 0; i < count; ++i) {
       const WeightView& w = *weights[i];
@@ -139,68 +152,16 @@ struct Products {
   }
 };
 
-// A stretch of the work: rows [row, row + rows) of a block, tokens [token, token + tokens).
-struct Area {
-  int64_t row;
-  int64_t rows;  // <= kBlock
-  int64_t token;
-  int64_t tokens;  // <= kTokenBlock
-};
-
-// Results of an area: sums[t][r].
+// Results of an area: token(t)[r].
 struct Sums {
-  float at[kTokenBlock][kBlock];
+  static constexpr int64_t kMost =
+      std::max(kInt8Grid.rows * kInt8Grid.tokens, kFloatGrid.rows* kFloatGrid.tokens);
+  alignas(64) float values[kMost];
+  int64_t stride;
+
+  explicit Sums(const Grid& grid) : stride(grid.rows) {}
+  float* token(int64_t t) { return values + t * stride; }
 };
-
-// The last columns % kLanes columns: both sides padded with zeros to one vector.
-void add_tails(const Product& product, const Area& area, Sums& sums) {
-  const WeightView& w = product.weight.weight();
-  const int64_t whole = whole_columns(w.columns);
-  const int64_t rest = w.columns - whole;
-  if (rest == 0) return;
-  for (int64_t r = 0; r < area.rows; ++r) {
-    float weights[16] = {};
-    decode_tail(w, area.row + r, whole, rest, weights);
-    for (int64_t t = 0; t < area.tokens; ++t) {
-      float token[16] = {};
-      std::copy_n(product.x + (area.token + t) * w.columns + whole, rest, token);
-      const Floats products = hn::Mul(hn::LoadU(kFloatTag, weights), hn::LoadU(kFloatTag, token));
-      sums.at[t][r] += sum_lanes(products);
-    }
-  }
-}
-
-void multiply_one_token(const Product& product, const Area& area, Sums& sums) {
-  const float* const x = product.x + area.token * product.weight.weight().columns;
-  for (int64_t r = 0; r < area.rows; r += kRows) {
-    const int64_t count = std::min(kRows, area.rows - r);
-    product.weight.dot(area.row + r, count, x, sums.at[0] + r);
-  }
-}
-
-void multiply_tiles(const Product& product, const Area& area, Sums& sums) {
-  const int64_t columns = product.weight.weight().columns;
-  const int64_t whole = whole_columns(columns);
-  alignas(64) float tile[kRows * kChunk];
-  for (int64_t r = 0; r < area.rows; r += kRows) {
-    const int64_t count = std::min(kRows, area.rows - r);
-    for (int64_t c = 0; c < whole; c += kChunk) {
-      const int64_t end = std::min(c + kChunk, whole);
-      for (int64_t i = 0; i < count; ++i) {
-        product.weight.decode(area.row + r + i, c, end, tile + i * kChunk);
-      }
-      const float* const x = product.x + area.token * columns + c;
-      if (count == kRows) {
-        dot_tile_rows<kRows>(tile, x, columns, area.tokens, end - c, sums.at[0] + r, kBlock);
-        continue;
-      }
-      for (int64_t i = 0; i < count; ++i) {
-        dot_tile_rows<1>(tile + i * kChunk, x, columns, area.tokens, end - c, sums.at[0] + r + i,
-                         kBlock);
-      }
-    }
-  }
-}
 
 // A product with what a thread needs of its own.
 class Multiplier {
@@ -213,21 +174,15 @@ class Multiplier {
 
   void multiply(const Area& area, Sums& sums) const {
     if (int8_) {
-      int8_->multiply(area.row, area.rows, *product_.int8, area.token, area.tokens, sums.at[0],
-                      kBlock);
+      int8_->multiply(area.row, area.rows, *product_.int8, area.token, area.tokens, sums.values,
+                      sums.stride);
       return;
     }
-    for (int64_t t = 0; t < area.tokens; ++t) std::fill_n(sums.at[t], kBlock, 0.0f);
-    if (area.tokens == 1 && product_.weight.has_dot()) {
-      multiply_one_token(product_, area, sums);
-    } else {
-      multiply_tiles(product_, area, sums);
-    }
-    add_tails(product_, area, sums);
+    multiply_floats(product_.weight, product_.x, area, {sums.values, sums.stride});
     if (!product_.token_scale) return;
     for (int64_t t = 0; t < area.tokens; ++t) {
       for (int64_t r = 0; r < area.rows; ++r) {
-        sums.at[t][r] *= product_.token_scale[area.token + t];
+        sums.token(t)[r] *= product_.token_scale[area.token + t];
       }
     }
   }
@@ -246,19 +201,38 @@ int64_t block_grain(int64_t blocks, int64_t columns, int64_t tokens) {
   return std::max<int64_t>({1, worth, blocks / kRanges});
 }
 
-// Calls body(area) for every area of the blocks [begin, end).
-template <class Body>
-void for_each_area(int64_t begin, int64_t end, int64_t rows, int64_t tokens, const Body& body) {
-  for (int64_t t = 0; t < tokens; t += kTokenBlock) {
-    for (int64_t b = begin; b < end; ++b) {
-      const int64_t row = b * kBlock;
-      body(Area{.row = row,
-                .rows = std::min(kBlock, rows - row),
-                .token = t,
-                .tokens = std::min(kTokenBlock, tokens - t)});
+// The areas of one op. An area holds a few blocks of the same range.
+struct Areas {
+  Grid grid;
+  int64_t tokens;
+  int64_t grain;  // blocks in a range
+
+  Areas(const Products& products, int64_t blocks, int64_t columns, const Context& context)
+      : tokens(products.tokens) {
+    bool int8 = false;
+    for (const Product& product : products.each) int8 = int8 || product.int8;
+    grid = int8 ? kInt8Grid : kFloatGrid;
+    grain = block_grain(blocks, columns, tokens);
+    if (int8 || tokens <= grid.tokens / 2) return;
+    // Long ranges, which fetch the tokens less often.
+    const int64_t threads = context.pool.threads();
+    grain = std::clamp(blocks / (4 * threads), grain, std::max(grain, 2 * grid.rows / kBlock));
+  }
+
+  // Calls body(area) for every area of the blocks [begin, end).
+  template <class Body>
+  void for_each(int64_t begin, int64_t end, int64_t rows, const Body& body) const {
+    const int64_t last = std::min(end * kBlock, rows);
+    for (int64_t t = 0; t < tokens; t += grid.tokens) {
+      for (int64_t row = begin * kBlock; row < last; row += grid.rows) {
+        body(Area{.row = row,
+                  .rows = std::min(grid.rows, last - row),
+                  .token = t,
+                  .tokens = std::min(grid.tokens, tokens - t)});
+      }
     }
   }
-}
+};
 
 struct Epilogue {
   float* out;
@@ -271,7 +245,7 @@ struct Epilogue {
 
 void finish(const Epilogue& e, const Area& area, Sums& sums) {
   for (int64_t t = 0; t < area.tokens; ++t) {
-    float* const values = sums.at[t];
+    float* const values = sums.token(t);
     for (int64_t r = 0; e.bias && r < area.rows; ++r) values[r] += e.bias[area.row + r];
     if (e.activation != Activation::kNone) {
       transform1(values, values, area.rows,
@@ -299,11 +273,11 @@ void matmul(BackendContext& opaque, const MatmulArgs& args) {
                           .residual = args.residual,
                           .residual_stride = w.rows};
   const int64_t blocks = block_count(w.rows);
-  const int64_t grain = block_grain(blocks, w.columns, args.tokens);
-  context.pool.parallel_for(blocks, grain, [&](int64_t begin, int64_t end) {
-    Sums sums;
+  const Areas areas(products, blocks, w.columns, context);
+  context.pool.parallel_for(blocks, areas.grain, [&](int64_t begin, int64_t end) {
+    Sums sums(areas.grid);
     const Multiplier multiplier(products.each[0], end);
-    for_each_area(begin, end, w.rows, args.tokens, [&](const Area& area) {
+    areas.for_each(begin, end, w.rows, [&](const Area& area) {
       multiplier.multiply(area, sums);
       finish(epilogue, area, sums);
     });
@@ -318,18 +292,18 @@ void gated_matmul(BackendContext& opaque, const GatedMatmulArgs& args) {
   const WeightView* const weights[] = {&args.gate, &args.up};
   const Products products(context, weights, 2, args.x, args.tokens);
   const int64_t blocks = block_count(rows);
-  const int64_t grain = block_grain(blocks, 2 * args.gate.columns, args.tokens);
-  context.pool.parallel_for(blocks, grain, [&](int64_t begin, int64_t end) {
-    Sums gates;
-    Sums ups;
+  const Areas areas(products, blocks, 2 * args.gate.columns, context);
+  context.pool.parallel_for(blocks, areas.grain, [&](int64_t begin, int64_t end) {
+    Sums gates(areas.grid);
+    Sums ups(areas.grid);
     const Multiplier gate(products.each[0], end);
     const Multiplier up(products.each[1], end);
-    for_each_area(begin, end, rows, args.tokens, [&](const Area& area) {
+    areas.for_each(begin, end, rows, [&](const Area& area) {
       gate.multiply(area, gates);
       up.multiply(area, ups);
       for (int64_t t = 0; t < area.tokens; ++t) {
         float* const out = args.out + (area.token + t) * rows + area.row;
-        transform2(gates.at[t], ups.at[t], out, area.rows, [&args](auto d, auto g, auto u) {
+        transform2(gates.token(t), ups.token(t), out, area.rows, [&args](auto d, auto g, auto u) {
           return hn::Mul(activate(d, args.activation, g), u);
         });
       }
@@ -345,9 +319,9 @@ void qkv_matmul(BackendContext& opaque, const QkvMatmulArgs& args) {
   const Products products(context, weights, 3, args.x, args.tokens);
   int64_t first[4] = {0};  // blocks of the three matrices, one after the other
   for (int i = 0; i < 3; ++i) first[i + 1] = first[i] + block_count(args.weight[i].rows);
-  const int64_t grain = block_grain(first[3], columns, args.tokens);
-  context.pool.parallel_for(first[3], grain, [&](int64_t begin, int64_t end) {
-    Sums sums;
+  const Areas areas(products, first[3], columns, context);
+  context.pool.parallel_for(first[3], areas.grain, [&](int64_t begin, int64_t end) {
+    Sums sums(areas.grid);
     for (int i = 0; i < 3; ++i) {
       const int64_t rows = args.weight[i].rows;
       const Epilogue epilogue{.out = args.out[i],
@@ -360,7 +334,7 @@ void qkv_matmul(BackendContext& opaque, const QkvMatmulArgs& args) {
       const int64_t to = std::min(end, first[i + 1]) - first[i];
       if (from >= to) continue;
       const Multiplier multiplier(products.each[i], to);
-      for_each_area(from, to, rows, args.tokens, [&](const Area& area) {
+      areas.for_each(from, to, rows, [&](const Area& area) {
         multiplier.multiply(area, sums);
         finish(epilogue, area, sums);
       });

@@ -113,11 +113,14 @@ template <class Kept>
 struct SparseReader {
   static_assert(Kept::kParts == 1);
   static constexpr int kParts = kExpandParts;
+  static constexpr bool kPlain = false;
+  static constexpr bool kFromMemory = Kept::kFromMemory;
   Kept kept;
   const std::byte* index;  // of this row
 
   SparseReader(const WeightView& w, int64_t r)
       : kept(kept_part(w), r), index(w.index + r * (w.columns / 8)) {}
+  HWY_INLINE void prefetch(int64_t c, int rows) const { kept.prefetch(c / 2, rows); }
   HWY_INLINE void begin(int64_t c, int64_t g) { kept.begin(c / 2, g); }
   HWY_INLINE int64_t segment_end(int64_t c) const { return 2 * kept.segment_end(c / 2); }
 #if HWY_TARGET == HWY_SCALAR
