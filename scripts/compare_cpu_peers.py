@@ -93,6 +93,7 @@ class Hone:
             program(options.bin.resolve(), "hone-" + tool)
             for tool in ("benchmark", "generate", "quantize"))
         self.machine, self.bandwidths, self.flops = {}, [], []
+        self.operations = 0.0  # of a token of the prompt: the same in every type
 
     def measure(self, model, **test):
         """A row of hone-benchmark's report; every run measures the machine's peaks, too."""
@@ -108,6 +109,7 @@ class Hone:
     def prefill(self, model):
         row = self.measure(model, prefill=self.options.prompt, decode="none", depth=0,
                            repetitions=self.options.repetitions)
+        self.operations = row["gflops"] * 1e9 / row["tokens_per_second"]
         return median(self.options.prompt / seconds for seconds in row["samples_seconds"])
 
     def decode(self, model):
@@ -121,14 +123,9 @@ class Hone:
             [self.generate, model, "--token-ids", ids, "-n", 1, "--ignore-eos", "--threads",
              self.options.threads, *self.more])
 
-    def cost(self, model, test):
-        """Weight bytes that a decoded token reads, or operations of a token of the prompt; 0 where
-        hone cannot run the file."""
+    def bytes_per_token(self, model):
+        """Weight bytes that a decoded token reads; 0 where hone cannot run the file."""
         try:
-            if test == "prefill":
-                row = self.measure(model, prefill=self.options.prompt, decode="none", depth=0,
-                                   repetitions=1)
-                return row["gflops"] * 1e9 / row["tokens_per_second"]
             row = self.measure(model, prefill="none", decode=1, depth=0, repetitions=1)
             return row["gigabytes_per_second"] * 1e9 / row["tokens_per_second"]
         except Failed:
@@ -261,12 +258,11 @@ class Comparison:
                 entries.append((groups[-1][-1],
                                 lambda pair=(measure, model): self.once_a_round(*pair)))
         self.rounds(test, entries)
-        if test != "first-token":
-            # A token of the prompt costs the same operations in every type.
-            models = models if test == "decode" else models[:1] * len(models)
-            costs = {model: self.hone.cost(model, test) for model in dict.fromkeys(models)}
-            for (row, _), model in zip(entries, models):
-                row.cost = costs[model]
+        costs = {}
+        if test == "decode":
+            costs = {model: self.hone.bytes_per_token(model) for model in dict.fromkeys(models)}
+        for (row, _), model in zip(entries, models):
+            row.cost = costs.get(model, self.hone.operations)
         return groups
 
     def quantize(self):
