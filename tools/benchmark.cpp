@@ -13,6 +13,7 @@
 #include "libcommon/run/prompts.h"
 #include "libcommon/run/quality.h"
 #include "tools/benchmark_options.h"
+#include "tools/quantized_engine.h"
 
 using namespace hone;
 
@@ -41,11 +42,16 @@ BenchmarkSubject load(const std::string& where, int threads, int64_t sequences) 
       .threads = threads,
       .context = options.positions,
       .sequences = sequences,
+      .compute = *compute_from_name(options.common.compute),
       .kv_type = *kv_type_from_name(options.common.kv_type),
       .max_memory = limit.empty() ? 0 : parse_bytes(limit, "--max-memory")};
-  return {.name = where == "-" ? "(stdin)" : where,
+  const std::string name = where == "-" ? "(stdin)" : where;
+  if (options.scheme.empty()) {
+    return {.name = name, .threads = threads, .engine = open_engine(where, session)};
+  }
+  return {.name = name + " " + options.scheme,
           .threads = threads,
-          .engine = open_engine(where, session)};
+          .engine = open_quantized_engine(where, options.scheme, session)};
 }
 
 // Every model at every number of threads.

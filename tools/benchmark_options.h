@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "libcommon/cli/tool.h"
+#include "libcommon/quant/scheme.h"
 
 namespace hone {
 
 struct BenchmarkOptions {
   CommonOptions common;
   std::vector<std::string> models;
+  std::string scheme;
   std::string prefill = "128";
   std::string decode = "32";
   std::string depth = "0";
@@ -46,6 +48,11 @@ inline ToolDecl declare_benchmark(BenchmarkOptions& o, std::function<ExitCode()>
           "two models' predictions. With a baseline it exits 1 on a regression.",
       .options =
           {{"MODEL", "", "Models; - is standard input.", &o.models},
+           {.flags = "--scheme",
+            .value = "NAME",
+            .help = "Quantize the models first, in memory, as hone-quantize --scheme does.",
+            .target = &o.scheme,
+            .choices = scheme_names()},
            {"--prefill",
             "LIST",
             "Prompt lengths, 128,512; none: no such test.",
@@ -152,13 +159,15 @@ inline ToolDecl declare_benchmark(BenchmarkOptions& o, std::function<ExitCode()>
                    {"hone-quantize model/ --scheme w4a16 -o small/ && hone-benchmark model/ small/ "
                     "--text t.txt",
                     "Dense against compressed, in turns."},
+                   {"hone-benchmark random:tinyllama-1.1b --scheme w4a16",
+                    "The speed of four bits a weight, without a download."},
                    {"hone-benchmark random:tinyllama-1.1b --json > base.json",
                     "A baseline for hone-benchmark random:tinyllama-1.1b --baseline base.json."}},
       .run = std::move(run)};
   for (OptionDecl& option : compute_options(o.common)) {
     if (option.flags != "--threads") tool.options.push_back(std::move(option));
   }
-  tool.options.push_back(kv_type_option(o.common));
+  for (OptionDecl& option : session_options(o.common)) tool.options.push_back(std::move(option));
   tool.options.push_back(json_option(o.common));
   tool.options.push_back(verbose_option(o.common));
   return tool;

@@ -41,6 +41,7 @@ Engine start(int64_t sequences) {
                                               .threads = static_cast<int>(options.common.threads),
                                               .context = options.context,
                                               .sequences = sequences,
+                                              .compute = *compute_from_name(options.common.compute),
                                               .kv_type = *kv_type_from_name(options.common.kv_type),
                                               .max_memory = memory_limit()});
   struct sigaction action {};

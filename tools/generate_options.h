@@ -123,7 +123,7 @@ inline ToolDecl declare_generate(GenerateOptions& o, std::function<ExitCode()> r
                     "Answers many prompts."}},
       .run = std::move(run)};
   for (OptionDecl& option : compute_options(o.common)) tool.options.push_back(std::move(option));
-  tool.options.push_back(kv_type_option(o.common));
+  for (OptionDecl& option : session_options(o.common)) tool.options.push_back(std::move(option));
   tool.options.push_back(json_option(o.common));
   tool.options.push_back(verbose_option(o.common));
   return tool;

@@ -63,14 +63,21 @@ OptionDecl shard_size_option(std::string& size) {
           .in_history = false};
 }
 
-OptionDecl kv_type_option(CommonOptions& common) {
-  return {.flags = "--kv-type",
-          .value = "TYPE",
-          .help =
-              "Element type of cached keys and values: f32 (the default) is exact; f16 and bf16 "
-              "take half of the memory and of the reading at long contexts, int8 a quarter.",
-          .target = &common.kv_type,
-          .choices = {"f32", "f16", "bf16", "int8"}};
+std::vector<OptionDecl> session_options(CommonOptions& common) {
+  return {
+      {.flags = "--compute",
+       .value = "KIND",
+       .help = "Arithmetic of weights stored in 8 bits or fewer: int8 rounds activations to "
+               "int8, a scale for every 32 to 128 of them, and is several times faster; f32 "
+               "does not; auto is int8, but f32 with --device ref.",
+       .target = &common.compute,
+       .choices = {"auto", "f32", "int8"}},
+      {.flags = "--kv-type",
+       .value = "TYPE",
+       .help = "Element type of cached keys and values: f32 (the default) is exact; f16 and bf16 "
+               "take half of the memory and of the reading at long contexts, int8 a quarter.",
+       .target = &common.kv_type,
+       .choices = {"f32", "f16", "bf16", "int8"}}};
 }
 
 OptionDecl verbose_option(CommonOptions& common) {

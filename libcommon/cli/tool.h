@@ -48,18 +48,20 @@ bool is_repeatable(const OptionDecl& option);
 
 // Options that mean the same in every tool that has them, bound to one struct.
 struct CommonOptions {
-  std::string device = "auto";  // --device auto|cpu|ref
-  int64_t threads = 0;          // --threads N; 0: physical cores in the affinity mask
-  std::string max_memory;       // --max-memory 8G; "" no limit
-  bool verbose = false;         // -v
-  bool json = false;            // --json
-  std::string kv_type = "f32";  // --kv-type f32|f16|bf16|int8
+  std::string device = "auto";   // --device auto|cpu|ref
+  int64_t threads = 0;           // --threads N; 0: physical cores in the affinity mask
+  std::string max_memory;        // --max-memory 8G; "" no limit
+  bool verbose = false;          // -v
+  bool json = false;             // --json
+  std::string compute = "auto";  // --compute auto|f32|int8
+  std::string kv_type = "f32";   // --kv-type f32|f16|bf16|int8
 };
 std::vector<OptionDecl> compute_options(CommonOptions&);  // --device --threads --max-memory
 // The same without --device: for tools that multiply no matrix.
 std::vector<OptionDecl> resource_options(CommonOptions&);
 OptionDecl shard_size_option(std::string& size);  // --shard-size of a Hugging Face directory
-OptionDecl kv_type_option(CommonOptions&);        // --kv-type of tools that run a session
+// --compute and --kv-type of tools that run a session.
+std::vector<OptionDecl> session_options(CommonOptions&);
 OptionDecl verbose_option(CommonOptions&);
 OptionDecl json_option(CommonOptions&);
 // --help and --version: every tool has them; run_tool adds and answers them.

@@ -27,7 +27,9 @@ Engine open_engine(const std::string& where, const SessionOptions& session) {
                 human_bytes(static_cast<double>(engine.model->stored_bytes)).c_str(),
                 engine.model->load_seconds * 1e3);
   log_verbose(text + engine.session->backend_name() + ", " + engine.session->backend_detail() +
-              ", keys and values in " + std::string(kv_type_name(session.kv_type)));
+              ", " + std::to_string(engine.session->int8_products()) +
+              " matrices multiplied in int8, keys and values in " +
+              std::string(kv_type_name(session.kv_type)));
   return engine;
 }
 

@@ -42,6 +42,14 @@ int64_t checked_context(const LoadedModel& model, const SessionOptions& options)
   return options.context;
 }
 
+WeightTable session_weights(const LoadedModel& model, Compute compute, const Backend& backend) {
+  WeightTable weights = weight_table(model);
+  const bool int8 = compute == Compute::kInt8 ||
+                    (compute == Compute::kAuto && backend.name() != std::string_view("ref"));
+  for (auto& [key, matrix] : weights.matrices) matrix.int8_input = int8;
+  return weights;
+}
+
 Graph session_graph(const LoadedModel& model, const WeightTable& weights, const Backend& backend,
                     bool fuse) {
   Graph graph = build_graph(model.spec);
@@ -59,13 +67,20 @@ int64_t grown_limit(int64_t old, int64_t needed, int64_t most) {
 
 }  // namespace
 
+std::optional<Compute> compute_from_name(std::string_view name) {
+  if (name == "auto") return Compute::kAuto;
+  if (name == "f32") return Compute::kF32;
+  if (name == "int8") return Compute::kInt8;
+  return std::nullopt;
+}
+
 struct Session::State {
   State(std::shared_ptr<const LoadedModel> loaded, const SessionOptions& chosen)
       : model(std::move(loaded)),
         options(chosen),
         backend(open_or_throw(options)),
         context(checked_context(*model, options)),
-        weights(weight_table(*model)),
+        weights(session_weights(*model, options.compute, *backend)),
         graph(session_graph(*model, weights, *backend, options.fuse)),
         executor(*backend, graph, weights),
         cache(*backend, model->spec,
@@ -238,6 +253,11 @@ int64_t Session::length(int32_t sequence) const {
 }
 std::string Session::backend_name() const { return std::string(state_->backend->name()); }
 std::string Session::backend_detail() const { return std::string(state_->backend->detail()); }
+
+int64_t Session::int8_products() const {
+  return std::count_if(state_->weights.matrices.begin(), state_->weights.matrices.end(),
+                       [](const auto& entry) { return rounds_in_runs(entry.second); });
+}
 
 SessionMemory Session::memory() const {
   const State& s = *state_;
