@@ -93,7 +93,7 @@ def check_logits(report, args, scheme, out):
     for ids in prompts(args.model):
         with torch.no_grad():
             official = model(torch.tensor([ids])).logits[0, -1].double()
-        ours = json.loads(run(args.bin / "hone-generate", directory, "--token-ids", ",".join(map(str, ids)), "-n", 0, "--json",
+        ours = json.loads(run(args.bin / "hone-generate", directory, "--token-ids", ",".join(map(str, ids)), "-n", 0, "--compute", "f32", "--json",
                               "--dump-logits"))["logits"]
         ours = torch.tensor(ours, dtype=torch.float64)
         if ours.shape != official.shape:
