@@ -32,6 +32,7 @@ struct BlockStorage {
   static constexpr int kPerByte = 1;
   static constexpr bool kSigned = false;
   static constexpr bool kPairs = true;
+  static constexpr bool kInPlace = false;
   void start(int64_t, int64_t) {}
   static constexpr bool has_zeros() { return false; }
   Ints zeros(int64_t) const { return hn::Zero(Tag<int32_t>()); }

@@ -170,7 +170,9 @@ HWY_INLINE void for_each_run(Rows& rows, RowStream& stream, int64_t runs, const 
     const int64_t count = std::min(in_piece, runs - first);
     for (int64_t i = 0; i < count; ++i) {
       const uint8_t* const units = stream.piece() + i / rows.unit_runs() * unit;
-      body(rows.codes({units, stream.piece_bytes()}, first + i), first + i);
+      const int64_t run = first + i;
+      const uint8_t* const ahead = Rows::kInPlace ? stream.ahead(run / rows.unit_runs()) : nullptr;
+      body(rows.codes({units, stream.stride(), ahead}, run), run);
       stream.copy_ahead(i, count);
     }
     stream.next();
@@ -255,11 +257,18 @@ HWY_INLINE Ints multiply_row(const uint8_t* codes, const int8_t* quads) {
 template <class Rows, int64_t kBytes>
 HWY_INLINE void multiply_fours(const Codes& codes, const int8_t* quads, Ints* fours) {
   HONE_UNROLL for (int64_t i = 0; i < kLanes / 4; ++i) {
-    const uint8_t* const row = codes.bytes + 4 * i * codes.stride;
-    fours[i] = sum_four(multiply_row<Rows, kBytes>(row, quads),
-                        multiply_row<Rows, kBytes>(row + codes.stride, quads),
-                        multiply_row<Rows, kBytes>(row + 2 * codes.stride, quads),
-                        multiply_row<Rows, kBytes>(row + 3 * codes.stride, quads));
+    Ints sums[4];
+    HONE_UNROLL for (int64_t r = 0; r < 4; ++r) {
+      const int64_t row = 4 * i + r;
+      sums[r] = multiply_row<Rows, kBytes>(codes.bytes + row * codes.stride, quads);
+      // One by one: a burst of them would wait for room among the outstanding reads.
+      if constexpr (Rows::kInPlace) {
+        HONE_UNROLL for (int64_t b = 0; b < kBytes; b += kLine) {
+          __builtin_prefetch(codes.ahead + row * kBytes + b, 0, 2);
+        }
+      }
+    }
+    fours[i] = sum_four(sums[0], sums[1], sums[2], sums[3]);
   }
 }
 
@@ -401,7 +410,7 @@ class Int8ProductOf final : public Int8Product {
     }
     const Int8Part part(x, first);
     for (int64_t r = 0; r < count; r += kLanes) {
-      start(row + r, std::min(kLanes, count - r));
+      start(row + r, std::min(kLanes, count - r), Rows::kInPlace && tokens == 1);
       if (tokens == 1) multiply_few<Rows, 1>(rows_, stream_, part, out + r, stride);
       if (tokens == 2) multiply_few<Rows, 2>(rows_, stream_, part, out + r, stride);
       if (tokens == 3) multiply_few<Rows, 3>(rows_, stream_, part, out + r, stride);
@@ -410,9 +419,9 @@ class Int8ProductOf final : public Int8Product {
   }
 
  private:
-  void start(int64_t row, int64_t count) {
+  void start(int64_t row, int64_t count, bool in_place) {
     rows_.start(row, count);
-    stream_.start(row);
+    stream_.start(row, in_place);
   }
 
   // Panels of all runs of the rows, then the tokens: a panel's two sides come one after the other.
@@ -434,7 +443,7 @@ class Int8ProductOf final : public Int8Product {
   }
 
   void fill_panels(int64_t row, int64_t count, int side, const Int8Tokens& x) {
-    start(row, std::min(count, kLanes));
+    start(row, std::min(count, kLanes), false);
     const int64_t bytes = x.layout.run / Rows::kPerByte;
     for_each_run(rows_, stream_, run_count(x.layout),
                  [&](const Codes& codes, int64_t run) HWY_ATTR {

@@ -23,18 +23,24 @@ HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-// Codes of a run: kLanes rows of bytes, `stride` apart.
+// Codes of a run: kLanes rows of bytes, `stride` apart. Where rows are read in place, as many bytes
+// from `ahead` on will be wanted soon.
 struct Codes {
   const uint8_t* bytes;
   int64_t stride;
+  const uint8_t* ahead = nullptr;
 };
 
 // ---- Reading.
 
-// The bytes of a range of rows, in pieces of kLanes rows of up to kPieceBytes. While one piece is
-// worked on, the next is copied beside it: memory is read without pause, row by row in the order of
-// addresses (products need many rows at once, but the hardware's prefetcher follows few streams),
-// and rows whose distance is a power of two do not push each other out of L1.
+// The bytes of a range of rows, kLanes rows at a time, memory read without pause. Products need
+// many rows at once, but the hardware's prefetcher follows few streams. Two ways around that:
+//
+// - In place, where each line of a row is used once and whole: while some rows are worked on, the
+//   product prefetches the next ones in the order of addresses (Codes::ahead).
+// - In pieces of up to kPieceBytes a row, where codes are used several times: while one piece is
+//   worked on, the next is copied beside it, row by row. Rows whose distance is a power of two then
+//   do not push each other out of L1.
 class RowStream {
  public:
   static constexpr int64_t kPieceBytes = 1024;
@@ -43,23 +49,36 @@ class RowStream {
   RowStream(const WeightView& w, int64_t unit, int64_t end_row)
       : w_(w),
         row_bytes_(payload_row_bytes(w)),
+        unit_(unit),
         piece_bytes_(std::max(unit, kPieceBytes / unit * unit)),
         end_row_(end_row),
         buffers_{new_buffer(), new_buffer()} {}
 
-  int64_t piece_bytes() const { return piece_bytes_; }
+  int64_t piece_bytes() const { return in_place_ ? row_bytes_ : piece_bytes_; }
+  const uint8_t* ahead(int64_t unit) const {
+    return in_place_ ? ahead_ + unit * kLanes * unit_ : piece();
+  }
+  int64_t stride() const { return in_place_ ? w_.row_stride : piece_bytes_; }
 
   // Goes to the first piece of the rows [row, row + kLanes).
-  void start(int64_t row) {
+  void start(int64_t row, bool in_place) {
+    in_place_ = in_place && row + kLanes <= w_.rows && row_bytes_ % unit_ == 0;
+    if (in_place_) {
+      at_ = {};
+      base_ = reinterpret_cast<const uint8_t*>(w_.payload + row * w_.row_stride);
+      ahead_ = row + kLanes < end_row_ ? base_ + kLanes * w_.row_stride : base_;
+      return;
+    }
     if (at_ == Place{row, 0}) return;
     at_ = {row, 0};
     for (int64_t r = 0; r < kLanes; ++r) copy_row(at_, r, buffers_[now_].get());
     copied_ = 0;
   }
-  const uint8_t* piece() const { return buffers_[now_].get(); }
+  const uint8_t* piece() const { return in_place_ ? base_ : buffers_[now_].get(); }
 
   // Some of the next piece; after a piece's `steps` calls it is there.
   HWY_INLINE void copy_ahead(int64_t step, int64_t steps) {
+    if (in_place_) return;
     const Place next = after(at_);
     if (next.row < 0) return;
     for (const int64_t until = kLanes * (step + 1) / steps; copied_ < until; ++copied_) {
@@ -67,6 +86,7 @@ class RowStream {
     }
   }
   void next() {
+    if (in_place_) return;
     at_ = after(at_);
     now_ = 1 - now_;
     copied_ = 0;
@@ -74,7 +94,7 @@ class RowStream {
 
  private:
   static constexpr int64_t kSlack = 64;         // a vector beyond the last code
-  static constexpr int64_t kAheadBytes = 4096;  // software prefetch, into L2
+  static constexpr int64_t kAheadBytes = 8192;  // software prefetch, into L2
 
   using Buffer = std::unique_ptr<uint8_t[]>;
   Buffer new_buffer() const {
@@ -111,8 +131,12 @@ class RowStream {
 
   const WeightView& w_;
   int64_t row_bytes_;
+  int64_t unit_;
   int64_t piece_bytes_;
   int64_t end_row_;
+  bool in_place_ = false;
+  const uint8_t* base_ = nullptr;   // in place: these rows
+  const uint8_t* ahead_ = nullptr;  // and those to come
   Buffer buffers_[2];
   int now_ = 0;
   Place at_;
@@ -224,6 +248,7 @@ class GroupTable {
                   rows_.data() + r * padded_);
     }
     turn();
+    prefetch_scales(row + kLanes);
     for (int64_t g = 0; w_.zeros && g < groups_; ++g) {
       for (int64_t r = 0; r < kLanes; ++r) {
         zeros_[g * kLanes + r] = w_.zeros[(row + std::min(r, count - 1)) * groups_ + g];
@@ -235,6 +260,14 @@ class GroupTable {
   HWY_INLINE Ints zeros(int64_t g) const { return hn::LoadU(Tag<int32_t>(), &zeros_[g * kLanes]); }
 
  private:
+  // Of the rows that come next.
+  void prefetch_scales(int64_t row) const {
+    if (w_.scale_rows == 1 || row >= w_.rows) return;
+    const int64_t bytes = row_bytes(w_.scale_type, groups_);
+    const std::byte* const from = w_.scales + row * bytes;
+    for (int64_t i = 0; i < kLanes * bytes; i += kLine) hwy::Prefetch(from + i);
+  }
+
   void read_scales(int64_t row, float* out) const {
     int64_t g = 0;
     for (; g + kLanes <= groups_; g += kLanes) {
@@ -270,6 +303,7 @@ class GroupTable {
 //   kPerByte, kSigned       codes in a byte; whether those are two's complement
 //   kMinimum                whether there is a minimum (else it is 0)
 //   kPairs                  runs of 32 bytes, whose codes lie side by side by twos
+//   kInPlace                codes are the file's bytes: one token reads them where they are
 //   unit_bytes, unit_runs   what must not be cut: so many bytes of a row hold so many runs
 //   start(row, count)       go to rows [row, row + count), count <= kLanes
 //   codes(units, run)       of a run; units: where its unit starts in a piece
@@ -284,6 +318,7 @@ class PlainRows {
   static constexpr bool kSigned = kTwosComplement;
   static constexpr bool kMinimum = false;
   static constexpr bool kPairs = false;
+  static constexpr bool kInPlace = true;
 
   explicit PlainRows(const WeightView& w)
       : table_(w), has_zeros_(w.zeros != nullptr), unit_bytes_(input_run(w) / kPerByte) {
