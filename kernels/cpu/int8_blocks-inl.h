@@ -7,6 +7,8 @@
 #define HONE_CPU_INT8_BLOCKS_INL_H_
 #endif
 
+#include <type_traits>
+
 #include "kernels/cpu/int8_rows-inl.h"
 
 #if HWY_TARGET != HWY_SCALAR
@@ -32,7 +34,7 @@ struct BlockStorage {
   static constexpr int kPerByte = 1;
   static constexpr bool kSigned = false;
   static constexpr bool kPairs = true;
-  static constexpr bool kInPlace = false;
+  static constexpr bool kInPlace = HWY_TARGET == HWY_AVX3;
   void start(int64_t, int64_t) {}
   static constexpr bool has_zeros() { return false; }
   Ints zeros(int64_t) const { return hn::Zero(Tag<int32_t>()); }
@@ -51,19 +53,30 @@ class BlockRows : public BlockStorage {
 
   static constexpr int64_t unit_bytes() { return 2 * sizeof(Block); }
   static constexpr int64_t unit_runs() { return 2; }
-  HWY_INLINE Codes codes(const Codes& units, int64_t run) {
-    if (run % 2 == 0) {
-      for (int64_t r = 0; r < kLanes; ++r) {
-        const auto* const pair = reinterpret_cast<const Block*>(units.bytes + r * units.stride);
-        for (int i = 0; i < 2; ++i) {
-          Format::widen(pair[i], codes_ + (2 * r + i) * kBlockRun);
-          scales_[i][r] = pair[i].d;
-          if constexpr (kMinimum) minimums_[i][r] = pair[i].m;
-        }
+  HWY_INLINE void begin(const Codes& units, int64_t run) {
+    if (run % 2 != 0) return;
+    for (int64_t r = 0; r < kLanes; ++r) {
+      const auto* const pair = reinterpret_cast<const Block*>(units.bytes + r * units.stride);
+      for (int i = 0; i < 2; ++i) {
+        scales_[i][r] = pair[i].d;
+        if constexpr (kMinimum) minimums_[i][r] = pair[i].m;
       }
+    }
+  }
+  HWY_INLINE Codes codes(const Codes& units, int64_t run) {
+    for (int64_t r = 0; run % 2 == 0 && r < kLanes; ++r) {
+      const auto* const pair = reinterpret_cast<const Block*>(units.bytes + r * units.stride);
+      Format::widen(pair[0], codes_ + 2 * r * kBlockRun);
+      Format::widen(pair[1], codes_ + (2 * r + 1) * kBlockRun);
     }
     return {codes_ + run % 2 * kBlockRun, 2 * kBlockRun};
   }
+#if HWY_TARGET == HWY_AVX3
+  static HWY_INLINE Words load_pair(const uint8_t* unit, int64_t) {
+    const auto* const pair = reinterpret_cast<const Block*>(unit);
+    return Words{Format::load_pair(pair[0], pair[1])};
+  }
+#endif
 
   HWY_INLINE Floats scale(int64_t run) const {
     return widen_f16(reinterpret_cast<const std::byte*>(scales_[run % 2]));
@@ -79,6 +92,26 @@ class BlockRows : public BlockStorage {
   alignas(64) uint16_t minimums_[2][kLanes];
 };
 
+#if HWY_TARGET == HWY_AVX3
+HWY_INLINE __m512i join(__m256i low, __m256i high) {
+  return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+HWY_INLINE __m256i load_32(const void* from) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(from));
+}
+HWY_INLINE __m256i load_16_twice(const void* from) {
+  return _mm256_broadcastsi128_si256(_mm_loadu_si128(static_cast<const __m128i*>(from)));
+}
+// The nibbles that begin at the bit which `shifts` gives for each 64 bits.
+HWY_INLINE __m512i nibbles_by_lanes(__m512i pairs, __m512i shifts) {
+  return _mm512_and_si512(_mm512_srlv_epi64(pairs, shifts), _mm512_set1_epi8(0x0f));
+}
+HWY_INLINE __m512i load_nibble_blocks(const uint8_t* first, const uint8_t* second) {
+  const __m512i pairs = join(load_16_twice(first), load_16_twice(second));
+  return nibbles_by_lanes(pairs, _mm512_setr_epi64(0, 0, 4, 4, 0, 0, 4, 4));
+}
+#endif
+
 struct Q8_0Format {
   using Block = BlockQ8_0;
   static constexpr int32_t kZero = 128;
@@ -90,6 +123,11 @@ struct Q8_0Format {
       hn::StoreU(hn::Xor(q, hn::Set(d, 0x80)), d, codes + i);
     }
   }
+#if HWY_TARGET == HWY_AVX3
+  static HWY_INLINE __m512i load_pair(const Block& first, const Block& second) {
+    return _mm512_xor_si512(join(load_32(first.q), load_32(second.q)), _mm512_set1_epi8(-128));
+  }
+#endif
 };
 
 template <class BlockType, int32_t kZeroCode, bool kHasMinimum>
@@ -103,6 +141,11 @@ struct NibbleFormat {
     hn::StoreU(low_nibbles(pairs), d, codes);
     hn::StoreU(high_nibbles(pairs), d, codes + 16);
   }
+#if HWY_TARGET == HWY_AVX3
+  static HWY_INLINE __m512i load_pair(const Block& first, const Block& second) {
+    return load_nibble_blocks(first.nibbles, second.nibbles);
+  }
+#endif
 };
 
 using Q4_0Format = NibbleFormat<BlockQ4_0, 8, false>;
@@ -132,6 +175,16 @@ struct FiveBitFormat {
     hn::StoreU(hn::Or(low_nibbles(pairs), fifth_bits(high & 0xffff)), d, codes);
     hn::StoreU(hn::Or(high_nibbles(pairs), fifth_bits(high >> 16)), d, codes + 16);
   }
+#if HWY_TARGET == HWY_AVX3
+  static HWY_INLINE __m512i load_pair(const Block& first, const Block& second) {
+    uint32_t high[2];
+    std::memcpy(&high[0], first.high_bits, 4);
+    std::memcpy(&high[1], second.high_bits, 4);
+    const __mmask64 bits = high[0] | static_cast<uint64_t>(high[1]) << 32;
+    const __m512i low = load_nibble_blocks(first.nibbles, second.nibbles);
+    return _mm512_mask_add_epi8(low, bits, low, _mm512_set1_epi8(16));
+  }
+#endif
 };
 
 using Q5_0Format = FiveBitFormat<BlockQ5_0, 16, false>;
@@ -149,16 +202,33 @@ class SuperBlockRows : public BlockStorage {
 
   static constexpr int64_t unit_bytes() { return sizeof(Block); }
   static constexpr int64_t unit_runs() { return 8; }
-  HWY_INLINE Codes codes(const Codes& units, int64_t run) {
+  HWY_INLINE void begin(const Codes& units, int64_t run) {
     if (run % 8 == 0) read_scales(units);
-    if (run % 2 == 0) {
-      for (int64_t r = 0; r < kLanes; ++r) {
-        const auto* const block = reinterpret_cast<const Block*>(units.bytes + r * units.stride);
-        widen_pair(*block, static_cast<int>(run % 8 / 2), codes_ + 2 * r * kBlockRun);
-      }
+  }
+  HWY_INLINE Codes codes(const Codes& units, int64_t run) {
+    for (int64_t r = 0; run % 2 == 0 && r < kLanes; ++r) {
+      const auto* const block = reinterpret_cast<const Block*>(units.bytes + r * units.stride);
+      widen_pair(*block, static_cast<int>(run % 8 / 2), codes_ + 2 * r * kBlockRun);
     }
     return {codes_ + run % 2 * kBlockRun, 2 * kBlockRun};
   }
+#if HWY_TARGET == HWY_AVX3
+  static HWY_INLINE Words load_pair(const uint8_t* unit, int64_t run) {
+    const auto* const block = reinterpret_cast<const Block*>(unit);
+    const __m256i pairs = load_32(block->nibbles + run % 8 / 2 * 32);
+    const __m512i shifts = _mm512_setr_epi64(0, 0, 0, 0, 4, 4, 4, 4);
+    __m512i codes = nibbles_by_lanes(join(pairs, pairs), shifts);
+    if constexpr (std::is_same_v<Block, BlockQ5_K>) {
+      const __m256i high = load_32(block->high_bits);
+      const auto bit = static_cast<char>(1 << run % 8);
+      const auto next = static_cast<char>(2 << run % 8);
+      const __m512i select = join(_mm256_set1_epi8(bit), _mm256_set1_epi8(next));
+      const __mmask64 bits = _mm512_test_epi8_mask(join(high, high), select);
+      codes = _mm512_mask_add_epi8(codes, bits, codes, _mm512_set1_epi8(16));
+    }
+    return Words{codes};
+  }
+#endif
 
   HWY_INLINE Floats scale(int64_t run) const { return hn::LoadU(kFloatTag, table_[run % 8]); }
   HWY_INLINE Floats minimum(int64_t run) const { return hn::LoadU(kFloatTag, table_[8 + run % 8]); }

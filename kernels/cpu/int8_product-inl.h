@@ -172,7 +172,9 @@ HWY_INLINE void for_each_run(Rows& rows, RowStream& stream, int64_t runs, const 
       const uint8_t* const units = stream.piece() + i / rows.unit_runs() * unit;
       const int64_t run = first + i;
       const uint8_t* const ahead = Rows::kInPlace ? stream.ahead(run / rows.unit_runs()) : nullptr;
-      body(rows.codes({units, stream.stride(), ahead}, run), run);
+      const Codes bytes{units, stream.stride(), ahead};
+      rows.begin(bytes, run);
+      body(bytes, run);
       stream.copy_ahead(i, count);
     }
     stream.next();
@@ -279,12 +281,28 @@ HWY_INLINE Ints multiply_rows(const Codes& codes, const int8_t* quads) {
   return sum_blocks(fours);
 }
 
-// The exact sums of a run and of the one beside it.
+// The exact sums of a run and of the one beside it, straight from the blocks.
 template <class Rows>
-HWY_INLINE void multiply_pair(const Codes& codes, const int8_t* quads, Ints* sums) {
-  Ints fours[kLanes / 4];
-  multiply_fours<Rows, kVectorBytes>(codes, quads, fours);
+HWY_INLINE void multiply_pair(const Codes& units, int64_t run, const int8_t* quads, Ints* sums) {
+#if HWY_TARGET == HWY_AVX3
+  const Words x = load_bytes(Tag<uint32_t>(), quads);
+  const int64_t ahead = run % Rows::unit_runs() / 2 * kLine;  // this pair's share of the prefetches
+  Ints fours[4];
+  HONE_UNROLL for (int64_t i = 0; i < 4; ++i) {
+    Ints rows[4];
+    HONE_UNROLL for (int64_t r = 0; r < 4; ++r) {
+      const int64_t row = 4 * i + r;
+      const Words pair = Rows::load_pair(units.bytes + row * units.stride, run);
+      rows[r] = add_products(hn::Zero(Tag<int32_t>()), pair, x);
+      __builtin_prefetch(units.ahead + row * Rows::unit_bytes() + ahead, 0, 2);
+    }
+    fours[i] = sum_four(rows[0], rows[1], rows[2], rows[3]);
+  }
   sum_block_pairs(fours, sums);
+#else
+  static_cast<void>(units), static_cast<void>(run), static_cast<void>(quads);
+  static_cast<void>(sums);
+#endif
 }
 
 // The exact sums of a run for kT tokens.
@@ -310,14 +328,14 @@ HWY_NOINLINE void multiply_few(Rows& rows, RowStream& stream, const Int8Part& x,
   HONE_UNROLL for (int t = 0; t < kT; ++t) results[t] = hn::Zero(kFloatTag);
   const int64_t bytes = x.run / Rows::kPerByte;
   Ints pair[2];
-  for_each_run(rows, stream, x.runs, [&](const Codes& codes, int64_t run) HWY_ATTR {
+  for_each_run(rows, stream, x.runs, [&](const Codes& units, int64_t run) HWY_ATTR {
     Ints sums[kT];
     const int8_t* const quads = x.quads + run * x.run * kT;
     if constexpr (kT == 1 && Rows::kPairs && kVectorBytes == 64) {
-      if (run % 2 == 0) multiply_pair<Rows>(codes, quads, pair);
+      if (run % 2 == 0) multiply_pair<Rows>(units, run, quads, pair);
       sums[0] = pair[run % 2];
     } else {
-      multiply_run<Rows, kT>(codes, bytes, quads, sums);
+      multiply_run<Rows, kT>(rows.codes(units, run), bytes, quads, sums);
     }
     const RunEnd<Rows::kMinimum> end(rows, run);
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
@@ -446,9 +464,9 @@ class Int8ProductOf final : public Int8Product {
     start(row, std::min(count, kLanes), false);
     const int64_t bytes = x.layout.run / Rows::kPerByte;
     for_each_run(rows_, stream_, run_count(x.layout),
-                 [&](const Codes& codes, int64_t run) HWY_ATTR {
+                 [&](const Codes& units, int64_t run) HWY_ATTR {
                    PanelSink<Rows::kMinimum> sink{panels_[run], side};
-                   give_run<Rows>(codes, bytes, sink);
+                   give_run<Rows>(rows_.codes(units, run), bytes, sink);
                    panels_[run].ends[side] = RunEnd<Rows::kMinimum>(rows_, run);
                  });
   }

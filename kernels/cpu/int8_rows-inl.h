@@ -306,9 +306,10 @@ class GroupTable {
 //   kInPlace                codes are the file's bytes: one token reads them where they are
 //   unit_bytes, unit_runs   what must not be cut: so many bytes of a row hold so many runs
 //   start(row, count)       go to rows [row, row + count), count <= kLanes
-//   codes(units, run)       of a run; units: where its unit starts in a piece
-//   zero(), zeros(run)      zero() for all rows; where has_zeros(), one a row instead
-//   scale(run), minimum(run)
+//   begin(units, run)       before anything else of a run; units: where its unit starts, in each
+//   row codes(units, run)       of the run load_pair(unit, run)    AVX-512, kPairs: codes of an
+//   even run and of the next one, of one row zero(), zeros(run)      zero() for all rows; where
+//   has_zeros(), one a row instead scale(run), minimum(run)
 
 // I8, and packed integers of 2, 4 or 8 bits: bytes as they lie.
 template <int kBits, bool kTwosComplement>
@@ -328,6 +329,7 @@ class PlainRows {
   int64_t unit_bytes() const { return unit_bytes_; }
   static constexpr int64_t unit_runs() { return 1; }
   void start(int64_t row, int64_t count) { table_.start(row, count); }
+  HWY_INLINE void begin(const Codes&, int64_t) {}
   HWY_INLINE Codes codes(const Codes& units, int64_t) { return units; }
 
   HWY_INLINE Floats scale(int64_t run) const { return table_.scale(run / runs_per_group_); }
