@@ -15,7 +15,7 @@ namespace hone::tolerance {
 inline constexpr double kUlp = 0x1p-23;  // distance of neighbouring floats, relative
 
 inline constexpr double kExact = 0;
-// Dot products in f32 with 1 to 16 partial sums of up to 1024 terms: of sum |x| |w|.
+// Dot products in f32 with 1 to 16 partial sums of up to 2048 terms: of sum |x| |w|.
 inline constexpr double kDot = 10 * kUlp;
 // Activation functions: of |x|. The polynomials err by 2 ulp, the formulas around them by a few.
 inline constexpr double kActivation = 6 * kUlp;
