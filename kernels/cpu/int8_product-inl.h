@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "kernels/cpu/int8_blocks-inl.h"
+#include "kernels/cpu/int8_sparse-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
@@ -494,9 +495,21 @@ inline Int8Kernel choose_plain_kernel(const WeightView& w, int64_t run) {
   return {};
 }
 
+inline Int8Kernel choose_sparse_kernel(const WeightView& w) {
+#if HWY_TARGET == HWY_AVX3
+  if (!SparseRows<8, true>::suits(w)) return {};
+  if (w.packed_bits == 0 && w.type == DType::kI8) return kInt8Kernel<SparseRows<8, true>>;
+  if (w.packed_bits == 8) return kInt8Kernel<SparseRows<8, false>>;
+  if (w.packed_bits == 4) return kInt8Kernel<SparseRows<4, false>>;
+#endif
+  static_cast<void>(w);
+  return {};
+}
+
 inline Int8Kernel choose_int8_kernel(const WeightView& w) {
   const int64_t run = input_run(w);
-  if (w.index || run == 0) return {};
+  if (run == 0) return {};
+  if (w.index) return choose_sparse_kernel(w);
   switch (w.type) {
     case DType::kQ8_0:
       return kInt8Kernel<BlockRows<Q8_0Format>>;

@@ -241,6 +241,12 @@ inline std::vector<Storage> storages() {
     all.push_back({.name = "I8" + suffix, .type = DType::kI8, .group = group, .sparse = true});
   }
   all.push_back({.name = "I8 2:4", .type = DType::kI8, .group = kPerRow, .sparse = true});
+  all.push_back({.name = "int8 2:4 group 128", .packed_bits = 8, .group = 128, .sparse = true});
+  all.push_back({.name = "int4 2:4 group 256",
+                 .packed_bits = 4,
+                 .group = 256,
+                 .scale_type = DType::kBF16,
+                 .sparse = true});
   all.push_back({.name = "int4 2:4",
                  .packed_bits = 4,
                  .group = 32,
