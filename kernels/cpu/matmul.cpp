@@ -35,7 +35,7 @@ struct Grid {
 };
 constexpr Grid kInt8Grid{.rows = kBlock, .tokens = 192};
 constexpr Grid kFloatGrid{.rows = 4 * kBlock, .tokens = 42 * kTileTokens};
-static_assert(kBlock % kPanelRows == 0 && kInt8Grid.tokens % kInt8Tokens == 0);
+static_assert(kBlock % (2 * kLanes) == 0 && kInt8Grid.tokens % kInt8Tokens == 0);
 static_assert(std::max(kInt8Grid.tokens, kFloatGrid.tokens) <= kAreaTokens);
 
 // One matrix and the tokens that it meets.

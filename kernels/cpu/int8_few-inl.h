@@ -1,0 +1,210 @@
+// Integer products for one to kFew tokens: codes go from where they lie through registers into the
+// multiplication. One token is multiplied row by row, and the sums are turned; for more, the codes
+// are turned once. Compiled per target.
+#if defined(HONE_CPU_INT8_FEW_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HONE_CPU_INT8_FEW_INL_H_
+#undef HONE_CPU_INT8_FEW_INL_H_
+#else
+#define HONE_CPU_INT8_FEW_INL_H_
+#endif
+
+#include "kernels/cpu/int8_run-inl.h"
+
+#if HWY_TARGET != HWY_SCALAR
+HWY_BEFORE_NAMESPACE();
+namespace hone::cpu::HWY_NAMESPACE {
+namespace {
+
+constexpr int64_t kFew = 4;
+
+// A sink of quads that multiplies at once.
+template <int kT>
+struct DotSink {
+  const int8_t* quads;  // of the run: [run / 4][kT][4]
+  Ints sums[kT][2];     // two chains of additions a token
+
+  explicit DotSink(const int8_t* run) : quads(run) {
+    HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t][0] = sums[t][1] = hn::Zero(Tag<int32_t>());
+  }
+  template <int kSlot>
+  HWY_INLINE void add(int64_t quad, Words codes) {
+    HONE_UNROLL for (int t = 0; t < kT; ++t) {
+      const Words x = load_quad(quads + (quad * kT + t) * 4);
+      sums[t][kSlot] = add_products(sums[t][kSlot], codes, x);
+    }
+  }
+};
+
+// ---- One token: rows as they lie.
+
+// Sums of the lanes of four vectors within each 128 bits: a, b, c, d.
+HWY_INLINE Ints sum_four(Ints a, Ints b, Ints c, Ints e) {
+  const Tag<int32_t> d;
+  const hn::RepartitionToWide<Tag<int32_t>> d64;
+  const auto ab =
+      hn::BitCast(d64, hn::Add(hn::InterleaveLower(d, a, b), hn::InterleaveUpper(d, a, b)));
+  const auto ce =
+      hn::BitCast(d64, hn::Add(hn::InterleaveLower(d, c, e), hn::InterleaveUpper(d, c, e)));
+  return hn::Add(hn::BitCast(d, hn::InterleaveLower(d64, ab, ce)),
+                 hn::BitCast(d, hn::InterleaveUpper(d64, ab, ce)));
+}
+
+// fours[i]: sum_four of rows 4i to 4i + 3. Lane r of the result: the sum of row r.
+HWY_INLINE Ints sum_blocks(const Ints* fours) {
+#if HWY_TARGET == HWY_AVX3
+  const Tag<int32_t> d;
+  const Ints low = hn::Add(hn::ConcatLowerLower(d, fours[1], fours[0]),
+                           hn::ConcatUpperUpper(d, fours[1], fours[0]));
+  const Ints high = hn::Add(hn::ConcatLowerLower(d, fours[3], fours[2]),
+                            hn::ConcatUpperUpper(d, fours[3], fours[2]));
+  return hn::Add(Ints{_mm512_shuffle_i32x4(low.raw, high.raw, 0x88)},
+                 Ints{_mm512_shuffle_i32x4(low.raw, high.raw, 0xdd)});
+#elif HWY_TARGET == HWY_AVX2
+  const Tag<int32_t> d;
+  return hn::Add(hn::ConcatLowerLower(d, fours[1], fours[0]),
+                 hn::ConcatUpperUpper(d, fours[1], fours[0]));
+#else
+  return fours[0];
+#endif
+}
+
+#if HWY_TARGET == HWY_AVX3
+// Of two runs side by side: the sums of the first and those of the second.
+HWY_INLINE void sum_block_pairs(const Ints* fours, Ints* sums) {
+  const Tag<int32_t> d;
+  const Ints first[] = {hn::ConcatLowerLower(d, fours[1], fours[0]),
+                        hn::ConcatLowerLower(d, fours[3], fours[2])};
+  const Ints second[] = {hn::ConcatUpperUpper(d, fours[1], fours[0]),
+                         hn::ConcatUpperUpper(d, fours[3], fours[2])};
+  sums[0] = hn::Add(Ints{_mm512_shuffle_i32x4(first[0].raw, first[1].raw, 0x88)},
+                    Ints{_mm512_shuffle_i32x4(first[0].raw, first[1].raw, 0xdd)});
+  sums[1] = hn::Add(Ints{_mm512_shuffle_i32x4(second[0].raw, second[1].raw, 0x88)},
+                    Ints{_mm512_shuffle_i32x4(second[0].raw, second[1].raw, 0xdd)});
+}
+#else
+inline void sum_block_pairs(const Ints*, Ints*) {}  // a run is a whole vector, or several
+#endif
+
+constexpr int64_t kVectorBytes = 4 * kLanes;
+
+template <class Rows, int kCode = 0>
+HWY_INLINE Ints multiply_codes(Ints sum, Words words, const int8_t* quads, int64_t bytes) {
+  const Tag<uint32_t> d;
+  sum = add_products(sum, pick_codes<Rows::kPerByte, kCode>(d, words),
+                     load_bytes(d, quads + kCode * bytes));
+  if constexpr (kCode + 1 < Rows::kPerByte) {
+    return multiply_codes<Rows, kCode + 1>(sum, words, quads, bytes);
+  }
+  return sum;
+}
+
+// kBytes of a run: whole vectors.
+template <class Rows, int64_t kBytes>
+HWY_INLINE Ints multiply_row(const uint8_t* codes, const int8_t* quads) {
+  const Tag<uint32_t> d;
+  Ints sum = hn::Zero(Tag<int32_t>());
+  HONE_UNROLL for (int64_t b = 0; b < kBytes; b += kVectorBytes) {
+    const Words words = unsign<Rows::kSigned>(d, load_bytes(d, codes + b));
+    sum = multiply_codes<Rows>(sum, words, quads + b, kBytes);
+  }
+  return sum;
+}
+
+template <class Rows, int64_t kBytes>
+HWY_INLINE void multiply_fours(const Codes& codes, const int8_t* quads, Ints* fours) {
+  HONE_UNROLL for (int64_t i = 0; i < kLanes / 4; ++i) {
+    Ints sums[4];
+    HONE_UNROLL for (int64_t r = 0; r < 4; ++r) {
+      const int64_t row = 4 * i + r;
+      sums[r] = multiply_row<Rows, kBytes>(codes.bytes + row * codes.stride, quads);
+      // One by one: a burst of them would wait for room among the outstanding reads.
+      if constexpr (Rows::kInPlace) {
+        HONE_UNROLL for (int64_t b = 0; b < kBytes; b += kLine) {
+          __builtin_prefetch(codes.ahead + row * kBytes + b, 0, 2);
+        }
+      }
+    }
+    fours[i] = sum_four(sums[0], sums[1], sums[2], sums[3]);
+  }
+}
+
+template <class Rows, int64_t kBytes>
+HWY_INLINE Ints multiply_rows(const Codes& codes, const int8_t* quads) {
+  Ints fours[kLanes / 4];
+  multiply_fours<Rows, kBytes>(codes, quads, fours);
+  return sum_blocks(fours);
+}
+
+// The exact sums of a run and of the one beside it, straight from the blocks.
+template <class Rows>
+HWY_INLINE void multiply_pair(const Codes& units, int64_t run, const int8_t* quads, Ints* sums) {
+#if HWY_TARGET == HWY_AVX3
+  const Words x = load_bytes(Tag<uint32_t>(), quads);
+  const int64_t ahead = run % Rows::unit_runs() / 2 * kLine;  // this pair's share of the prefetches
+  Ints fours[4];
+  HONE_UNROLL for (int64_t i = 0; i < 4; ++i) {
+    Ints rows[4];
+    HONE_UNROLL for (int64_t r = 0; r < 4; ++r) {
+      const int64_t row = 4 * i + r;
+      const Words pair = Rows::load_pair(units.bytes + row * units.stride, run);
+      rows[r] = add_products(hn::Zero(Tag<int32_t>()), pair, x);
+      __builtin_prefetch(units.ahead + row * Rows::unit_bytes() + ahead, 0, 2);
+    }
+    fours[i] = sum_four(rows[0], rows[1], rows[2], rows[3]);
+  }
+  sum_block_pairs(fours, sums);
+#else
+  static_cast<void>(units), static_cast<void>(run), static_cast<void>(quads);
+  static_cast<void>(sums);
+#endif
+}
+
+// The exact sums of a run for kT tokens.
+template <class Rows, int kT>
+HWY_INLINE void multiply_run(const Codes& codes, int64_t bytes, const int8_t* quads, Ints* sums) {
+  if constexpr (kT == 1) {
+    if (bytes == 128) return static_cast<void>(sums[0] = multiply_rows<Rows, 128>(codes, quads));
+    if (bytes == 64) return static_cast<void>(sums[0] = multiply_rows<Rows, 64>(codes, quads));
+    if (kVectorBytes <= 32 && bytes == 32) {
+      return static_cast<void>(sums[0] = multiply_rows<Rows, 32>(codes, quads));
+    }
+  }
+  DotSink<kT> sink(quads);
+  give_run<Rows>(codes, bytes, sink);
+  HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = hn::Add(sink.sums[t][0], sink.sums[t][1]);
+}
+
+// out[t * stride + r]: the kLanes rows on which `rows` and `stream` stand, times kT tokens.
+template <class Rows, int kT>
+HWY_NOINLINE void multiply_few(Rows& rows, RowStream& stream, const Int8Part& x, float* out,
+                               int64_t stride) {
+  Floats results[kT];
+  HONE_UNROLL for (int t = 0; t < kT; ++t) results[t] = hn::Zero(kFloatTag);
+  const int64_t bytes = x.run / Rows::kPerByte;
+  Ints pair[2];
+  for_each_run(rows, stream, x.runs, [&](const Codes& units, int64_t run) HWY_ATTR {
+    Ints sums[kT];
+    const int8_t* const quads = x.quads + run * x.run * kT;
+    if constexpr (kT == 1 && Rows::kPairs && kVectorBytes == 64) {
+      if (run % 2 == 0) multiply_pair<Rows>(units, run, quads, pair);
+      sums[0] = pair[run % 2];
+    } else {
+      multiply_run<Rows, kT>(rows.codes(units, run), bytes, quads, sums);
+    }
+    const RunEnd<Rows::kMinimum> end(rows, run);
+    HONE_UNROLL for (int t = 0; t < kT; ++t) {
+      const int32_t x_sum = x.sums[run * kT + t];
+      Ints sum = hn::Add(sums[t], end.start(x_sum));
+      if (end.has_zeros) sum = end.without_zeros(sum, x_sum);
+      results[t] = end.add(results[t], sum, x.scales[run * kT + t], x_sum);
+    }
+  });
+  HONE_UNROLL for (int t = 0; t < kT; ++t) hn::StoreU(results[t], kFloatTag, out + t * stride);
+}
+
+}  // namespace
+}  // namespace hone::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#endif  // per-target include guard

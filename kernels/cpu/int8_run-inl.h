@@ -1,0 +1,140 @@
+// What all routes of int8_product-inl.h share: the instruction that multiplies quads, what a run
+// adds to the results, and the walk through the runs of some rows. Compiled per target.
+#if defined(HONE_CPU_INT8_RUN_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HONE_CPU_INT8_RUN_INL_H_
+#undef HONE_CPU_INT8_RUN_INL_H_
+#else
+#define HONE_CPU_INT8_RUN_INL_H_
+#endif
+
+#include "kernels/cpu/int8_rows-inl.h"
+
+#if HWY_TARGET != HWY_SCALAR
+HWY_BEFORE_NAMESPACE();
+namespace hone::cpu::HWY_NAMESPACE {
+namespace {
+
+// Sums are arrays in registers: their loops must be unrolled.
+#ifndef HONE_UNROLL
+#define HONE_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+// ---- The multiplication of quads: unsigned codes times int8, summed by fours.
+
+HWY_INLINE Words load_quad(const int8_t* quad) {
+  uint32_t bytes;
+  std::memcpy(&bytes, quad, sizeof bytes);
+  return hn::Set(Tag<uint32_t>(), bytes);
+}
+
+#if HWY_TARGET == HWY_AVX3
+// Written as its instruction: Highway's AVX3 does not promise VNNI, the backend asks the processor.
+HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(codes.raw), "v"(quad.raw));
+  return sum;
+}
+#elif HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR
+// Pairs as 16 bits, even bytes and odd bytes apart: no sum can saturate.
+HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
+  const hn::Repartition<int16_t, Tag<int32_t>> d16;
+  const hn::Repartition<uint16_t, Tag<int32_t>> du16;
+  const auto pairs = hn::BitCast(du16, codes);
+  const auto x = hn::BitCast(d16, quad);
+  const auto even = hn::BitCast(d16, hn::And(pairs, hn::Set(du16, 0xff)));
+  const auto odd = hn::BitCast(d16, hn::ShiftRight<8>(pairs));
+  Ints unused = hn::Zero(Tag<int32_t>());
+  sum = hn::ReorderWidenMulAccumulate(Tag<int32_t>(), even, hn::ShiftRight<8>(hn::ShiftLeft<8>(x)),
+                                      sum, unused);
+  return hn::ReorderWidenMulAccumulate(Tag<int32_t>(), odd, hn::ShiftRight<8>(x), sum, unused);
+}
+#else
+template <int kByte = 0>
+HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
+  const Tag<int32_t> d;
+  const Ints code = hn::And(hn::BitCast(d, hn::ShiftRight<8 * kByte>(codes)), hn::Set(d, 0xff));
+  const Ints x = hn::ShiftRight<24>(hn::BitCast(d, hn::ShiftLeft<24 - 8 * kByte>(quad)));
+  sum = hn::Add(sum, hn::Mul(code, x));
+  if constexpr (kByte < 3) return add_products<kByte + 1>(sum, codes, quad);
+  return sum;
+}
+#endif
+
+// What a run adds to the results of one token. Sums start at start(), so that a zero point which
+// all rows share costs nothing at the end.
+template <bool kMinimum>
+struct RunEnd {
+  Floats scale;
+  Floats minimum;
+  Ints zeros;
+  int32_t zero;  // of all rows; 0 where zeros has one for each
+  bool has_zeros;
+
+  RunEnd() = default;
+  template <class Rows>
+  RunEnd(const Rows& rows, int64_t run)
+      : scale(rows.scale(run)),
+        zero(rows.has_zeros() ? 0 : rows.zero()),
+        has_zeros(rows.has_zeros()) {
+    minimum = scale;
+    zeros = hn::Zero(Tag<int32_t>());
+    if constexpr (kMinimum) minimum = rows.minimum(run);
+    if (has_zeros) zeros = rows.zeros(run);
+  }
+  HWY_INLINE Ints start(int32_t x_sum) const { return hn::Set(Tag<int32_t>(), -zero * x_sum); }
+  // Where has_zeros:
+  HWY_INLINE Ints without_zeros(Ints sum, int32_t x_sum) const {
+    return hn::Sub(sum, hn::Mul(zeros, hn::Set(Tag<int32_t>(), x_sum)));
+  }
+  HWY_INLINE Floats add(Floats result, Ints sum, float x_scale, int32_t x_sum) const {
+    const Floats step = hn::Set(kFloatTag, x_scale);
+    result = hn::MulAdd(hn::Mul(hn::ConvertTo(kFloatTag, sum), scale), step, result);
+    if constexpr (kMinimum) {
+      const Floats all = hn::Mul(hn::Set(kFloatTag, static_cast<float>(x_sum)), step);
+      result = hn::MulAdd(minimum, all, result);
+    }
+    return result;
+  }
+};
+
+// A block of tokens as int8_input-inl.h lays it out.
+struct Int8Part {
+  const int8_t* quads;
+  const float* scales;
+  const int32_t* sums;
+  int64_t run;
+  int64_t runs;
+
+  Int8Part(const Int8Tokens& tokens, int64_t first)
+      : run(tokens.layout.run), runs(run_count(tokens.layout)) {
+    quads = tokens.quads.data() + first * runs * run;
+    scales = tokens.scales.data() + first * runs;
+    sums = tokens.sums.data() + first * runs;
+  }
+};
+
+// Walks through the runs of kLanes rows, the next piece on its way meanwhile.
+template <class Rows, class Body>
+HWY_INLINE void for_each_run(Rows& rows, RowStream& stream, int64_t runs, const Body& body) {
+  const int64_t unit = rows.unit_bytes();
+  const int64_t in_piece = stream.piece_bytes() / unit * rows.unit_runs();
+  for (int64_t first = 0; first < runs; first += in_piece) {
+    const int64_t count = std::min(in_piece, runs - first);
+    for (int64_t i = 0; i < count; ++i) {
+      const uint8_t* const units = stream.piece() + i / rows.unit_runs() * unit;
+      const int64_t run = first + i;
+      const uint8_t* const ahead = Rows::kInPlace ? stream.ahead(run / rows.unit_runs()) : nullptr;
+      const Codes bytes{units, stream.stride(), ahead};
+      rows.begin(bytes, run);
+      body(bytes, run);
+      stream.copy_ahead(i, count);
+    }
+    stream.next();
+  }
+}
+
+}  // namespace
+}  // namespace hone::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#endif  // per-target include guard
