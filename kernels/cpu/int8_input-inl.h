@@ -15,7 +15,6 @@
 #define HONE_CPU_INT8_INPUT_INL_H_
 #endif
 
-#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -38,21 +37,8 @@ inline int64_t run_count(const Int8Layout& layout) {
 
 // What a run is rounded with: the largest value becomes 127. NaN where a value is not finite.
 inline float run_step(const float* x, int64_t count) {
-  const Tag<int32_t> d;
-  Ints largest = hn::Zero(d);
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    const Ints bits = hn::BitCast(d, hn::LoadU(kFloatTag, x + i));
-    largest = hn::Max(largest, hn::And(bits, hn::Set(d, 0x7fffffff)));
-  }
-  float magnitude = std::bit_cast<float>(hn::GetLane(hn::MaxOfLanes(d, largest)));
-  bool finite = std::isfinite(magnitude);
-  for (; i < count; ++i) {
-    finite = finite && std::isfinite(x[i]);
-    magnitude = std::max(magnitude, std::abs(x[i]));
-  }
-  if (!finite) return std::numeric_limits<float>::quiet_NaN();
-  const float step = magnitude / 127.0f;
+  const float step = largest_magnitude(x, count) / 127.0f;
+  if (!std::isfinite(step)) return std::numeric_limits<float>::quiet_NaN();
   return step < std::numeric_limits<float>::min() ? std::numeric_limits<float>::epsilon() : step;
 }
 

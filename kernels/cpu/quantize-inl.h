@@ -6,6 +6,8 @@
 #define HONE_CPU_QUANTIZE_INL_H_
 #endif
 
+#include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "hwy/highway.h"
@@ -18,25 +20,22 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// NaN or infinity if there is any in x, else the largest magnitude.
+// NaN or infinity if there is any in x, else the largest magnitude: without its sign, a float's
+// bits compare as an integer, and those two come last.
 inline float largest_magnitude(const float* x, int64_t count) {
   const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  auto largest = hn::Zero(d);
-  auto poison = hn::Zero(d);  // 0 * finite is 0, else NaN
+  constexpr int32_t kNoSign = 0x7fffffff;
+  auto largest = hn::Zero(di);
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    const auto v = hn::LoadU(d, x + i);
-    largest = hn::Max(largest, hn::Abs(v));
-    poison = hn::MulAdd(v, hn::Zero(d), poison);
+    const auto bits = hn::BitCast(di, hn::LoadU(d, x + i));
+    largest = hn::Max(largest, hn::And(bits, hn::Set(di, kNoSign)));
   }
-  float result = hn::GetLane(hn::MaxOfLanes(d, largest));
-  float bad = hn::GetLane(hn::SumOfLanes(d, poison));
-  for (; i < count; ++i) {
-    result = std::max(result, std::abs(x[i]));
-    bad += x[i] * 0.0f;
-  }
-  return result + bad;
+  int32_t result = hn::GetLane(hn::MaxOfLanes(di, largest));
+  for (; i < count; ++i) result = std::max(result, std::bit_cast<int32_t>(x[i]) & kNoSign);
+  return std::bit_cast<float>(result);
 }
 
 // Divisor of a token: amax / 127.5 for int8, amax / 448 for fp8 (the rule of compressed-tensors);
