@@ -37,6 +37,27 @@ class Backend {
   virtual void copy_in(void* to, const void* from_host, size_t bytes) = 0;
   virtual void copy_out(void* to_host, const void* from, size_t bytes) = 0;
 
+  // The rest is for backends with memory of their own; the defaults do for those that share the
+  // host's.
+  // Bytes that place() takes for a matrix, and the matrix as the ops want it: where it is, or a
+  // copy in the backend's memory, in its own layout, that lives until the backend closes. Throws
+  // std::bad_alloc.
+  virtual size_t placed_bytes(const WeightView&) const { return 0; }
+  virtual WeightView place(const WeightView& host) { return host; }
+  // Memory that allocate() and place() can still give; 0: the host's.
+  virtual size_t free_bytes() const { return 0; }
+  // Moves bytes within the backend's memory.
+  virtual void copy(void* to, const void* from, size_t bytes) = 0;
+  // True where products take an InputNorm.
+  virtual bool normalises_input() const { return false; }
+  // Recording: ops called between begin and end are run, or noted where begin returned true, to be
+  // run again by replay(), with one call and the same pointers. end returns -1 where nothing was
+  // noted.
+  virtual bool begin_recording() { return false; }
+  virtual int end_recording() { return -1; }
+  virtual void replay(int) {}
+  virtual void forget_recordings() {}
+
   OpTable run;
 };
 

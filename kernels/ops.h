@@ -27,27 +27,37 @@ struct EmbedArgs {
   int64_t tokens;
 };
 
+// A product may normalise its input on the way in: x / sqrt(mean(x^2) + eps) * weight per token, as
+// rms_norm does, spares writing and reading the normalised tokens. weight null: x as it is. Only
+// where Backend::normalises_input().
+struct InputNorm {
+  const float* weight = nullptr;  // [columns]
+  double eps = 0;
+};
+
 // out[t, r] = activation(sum_c x[t, c] * weight[r, c] + bias[r]) + residual[t, r].
 // out may alias residual. weight.quantize_input: see WeightView.
 struct MatmulArgs {
   const float* x;  // [tokens, weight.columns]
   WeightView weight;
-  float* out;                               // [tokens, weight.rows], out_stride apart
+  float* out;  // [tokens, weight.rows], out_stride apart
   int64_t tokens;
-  int64_t out_stride = 0;                   // 0: weight.rows
-  const float* bias = nullptr;              // [weight.rows]
+  int64_t out_stride = 0;       // 0: weight.rows
+  const float* bias = nullptr;  // [weight.rows]
   Activation activation = Activation::kNone;
-  const float* residual = nullptr;          // [tokens, weight.rows]
+  const float* residual = nullptr;  // [tokens, weight.rows]
+  InputNorm norm = {};
 };
 
 // out[t, r] = activation(x[t] . gate[r]) * (x[t] . up[r]): both matrices in one pass over x.
 struct GatedMatmulArgs {
   const float* x;  // [tokens, gate.columns]
   WeightView gate;
-  WeightView up;   // same rows and columns as gate
-  float* out;      // [tokens, gate.rows]
+  WeightView up;  // same rows and columns as gate
+  float* out;     // [tokens, gate.rows]
   int64_t tokens;
   Activation activation;
+  InputNorm norm = {};
 };
 
 // Three matrices over one input, one pass: q, k, v of attention. Biases may be null.
@@ -57,12 +67,13 @@ struct QkvMatmulArgs {
   const float* bias[3];
   float* out[3];  // out[i]: [tokens, weight[i].rows]
   int64_t tokens;
+  InputNorm norm = {};
 };
 
 // out = x / sqrt(mean(x^2) + eps) * weight, per row. With residual: x + residual is normalised, and
 // written to sum (sum may alias x or residual). out may alias x.
 struct RmsNormArgs {
-  const float* x;  // [rows, dim]
+  const float* x;       // [rows, dim]
   const float* weight;  // [dim]
   float* out;
   int64_t rows;
@@ -90,9 +101,9 @@ struct LayerNormArgs {
 // with angle position * inv_freq[i] and both cos and sin times `attention_factor`.
 // The angle is taken in double: at position 100,000 a float angle is off by 0.004.
 struct RopeArgs {
-  float* x;                 // [tokens, heads, head_dim]
+  float* x;                  // [tokens, heads, head_dim]
   const int32_t* positions;  // [tokens]
-  const double* inv_freq;   // [rotary / 2]
+  const double* inv_freq;    // [rotary / 2]
   int64_t tokens;
   int64_t heads;
   int64_t head_dim;
@@ -115,12 +126,20 @@ struct KvStoreArgs {
   int64_t capacity;  // a multiple of kKvTile
 };
 
+// rope of q and of k in place, then kv_store of k and v: what lies between the three products and
+// the attention, in one pass. rope and store describe the same tokens; rope_k.x is store.k.
+struct RopeKvStoreArgs {
+  RopeArgs rope_q;
+  RopeArgs rope_k;
+  KvStoreArgs store;
+};
+
 // Causal attention over the cache: token t of sequence s at position p attends to positions
 // max(0, p - window + 1) .. p. scores = scale * q.k + alibi_slope[head] * key_position; softmax;
 // weighted sum of values. Query head h reads kv head h / (heads / kv_heads). Keys, values and
 // scales are used as the cache holds them: no rounding beyond the one of kv_store.
 struct AttentionArgs {
-  const float* q;  // [tokens, heads, head_dim]
+  const float* q;         // [tokens, heads, head_dim]
   const std::byte* keys;  // as in KvStoreArgs
   const std::byte* values;
   DType type;
@@ -180,22 +199,33 @@ struct GatherRowsArgs {
   int64_t dim;
 };
 
+// out[r] = index of the largest of x[r, :], the lowest of equals; -1 where there is a NaN or
+// nothing is finite.
+struct ArgmaxArgs {
+  const float* x;  // [rows, dim]
+  int32_t* out;    // [rows]
+  int64_t rows;
+  int64_t dim;
+};
+
 // X(name, argument struct): a backend that forgot an op does not link.
-#define FOR_EACH_OP(X)                       \
-  X(embed, EmbedArgs)                        \
-  X(matmul, MatmulArgs)                      \
-  X(gated_matmul, GatedMatmulArgs)           \
-  X(qkv_matmul, QkvMatmulArgs)               \
-  X(rms_norm, RmsNormArgs)                   \
-  X(layer_norm, LayerNormArgs)               \
-  X(rope, RopeArgs)                          \
-  X(kv_store, KvStoreArgs)                   \
-  X(attention, AttentionArgs)                \
-  X(unary, UnaryArgs)                        \
-  X(add, BinaryArgs)                         \
-  X(mul, BinaryArgs)                         \
-  X(add_bias, AddBiasArgs)                   \
-  X(gated_activation, GatedActivationArgs)   \
-  X(gather_rows, GatherRowsArgs)
+#define FOR_EACH_OP(X)                     \
+  X(embed, EmbedArgs)                      \
+  X(matmul, MatmulArgs)                    \
+  X(gated_matmul, GatedMatmulArgs)         \
+  X(qkv_matmul, QkvMatmulArgs)             \
+  X(rms_norm, RmsNormArgs)                 \
+  X(layer_norm, LayerNormArgs)             \
+  X(rope, RopeArgs)                        \
+  X(kv_store, KvStoreArgs)                 \
+  X(rope_kv_store, RopeKvStoreArgs)        \
+  X(attention, AttentionArgs)              \
+  X(unary, UnaryArgs)                      \
+  X(add, BinaryArgs)                       \
+  X(mul, BinaryArgs)                       \
+  X(add_bias, AddBiasArgs)                 \
+  X(gated_activation, GatedActivationArgs) \
+  X(gather_rows, GatherRowsArgs)           \
+  X(argmax, ArgmaxArgs)
 
 }  // namespace hone

@@ -76,12 +76,20 @@ void rope(BackendContext& opaque, const RopeArgs& args) {
   });
 }
 
+void rope_kv_store(BackendContext& opaque, const RopeKvStoreArgs& args) {
+  rope(opaque, args.rope_q);
+  rope(opaque, args.rope_k);
+  choose_kv_store()(opaque, args.store);
+}
+
 }  // namespace hone::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace hone::cpu {
 HWY_EXPORT(rope);
+HWY_EXPORT(rope_kv_store);
 CHOOSE_OP(rope, RopeArgs)
+CHOOSE_OP(rope_kv_store, RopeKvStoreArgs)
 }  // namespace hone::cpu
 #endif

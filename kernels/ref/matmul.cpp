@@ -54,10 +54,20 @@ double quantize_run(float* x, int64_t count) {
   return step;
 }
 
-Input prepare(const float* x, int64_t tokens, const WeightView& weight) {
+void normalise(float* x, int64_t tokens, int64_t columns, const InputNorm& norm) {
+  for (int64_t t = 0; t < tokens; ++t, x += columns) {
+    double squares = 0;
+    for (int64_t c = 0; c < columns; ++c) squares += static_cast<double>(x[c]) * x[c];
+    const double factor = 1 / std::sqrt(squares / static_cast<double>(columns) + norm.eps);
+    for (int64_t c = 0; c < columns; ++c) x[c] = static_cast<float>(x[c] * factor * norm.weight[c]);
+  }
+}
+
+Input prepare(const float* x, int64_t tokens, const WeightView& weight, const InputNorm& norm) {
   const int64_t columns = weight.columns;
   const bool in_runs = rounds_in_runs(weight);
   Input input{{x, x + tokens * columns}, {}, in_runs ? input_run(weight) : columns};
+  if (norm.weight) normalise(input.values.data(), tokens, columns, norm);
   const int64_t runs = (columns + input.run - 1) / input.run;
   input.scale.assign(tokens * runs, 1.0);
   if (!weight.quantize_input && !in_runs) return input;
@@ -92,8 +102,9 @@ double multiply(const Input& input, int64_t t, const std::vector<float>& row) {
 }
 
 // x [tokens, columns] times weight, transposed: [tokens, rows].
-std::vector<double> products(const float* x, int64_t tokens, const WeightView& weight) {
-  const Input input = prepare(x, tokens, weight);
+std::vector<double> products(const float* x, int64_t tokens, const WeightView& weight,
+                             const InputNorm& norm) {
+  const Input input = prepare(x, tokens, weight, norm);
   std::vector<double> out(tokens * weight.rows);
   std::vector<float> row(weight.columns);
   for (int64_t r = 0; r < weight.rows; ++r) {
@@ -108,7 +119,7 @@ std::vector<double> products(const float* x, int64_t tokens, const WeightView& w
 void matmul(BackendContext&, const MatmulArgs& args) {
   const int64_t rows = args.weight.rows;
   const int64_t stride = args.out_stride ? args.out_stride : rows;
-  const std::vector<double> product = products(args.x, args.tokens, args.weight);
+  const std::vector<double> product = products(args.x, args.tokens, args.weight, args.norm);
   for (int64_t t = 0; t < args.tokens; ++t) {
     for (int64_t r = 0; r < rows; ++r) {
       double value = product[t * rows + r];
@@ -121,8 +132,8 @@ void matmul(BackendContext&, const MatmulArgs& args) {
 }
 
 void gated_matmul(BackendContext&, const GatedMatmulArgs& args) {
-  const std::vector<double> gate = products(args.x, args.tokens, args.gate);
-  const std::vector<double> up = products(args.x, args.tokens, args.up);
+  const std::vector<double> gate = products(args.x, args.tokens, args.gate, args.norm);
+  const std::vector<double> up = products(args.x, args.tokens, args.up, args.norm);
   for (size_t i = 0; i < gate.size(); ++i) {
     args.out[i] = static_cast<float>(activate(args.activation, gate[i]) * up[i]);
   }
@@ -134,7 +145,8 @@ void qkv_matmul(BackendContext& context, const QkvMatmulArgs& args) {
                      .weight = args.weight[i],
                      .out = args.out[i],
                      .tokens = args.tokens,
-                     .bias = args.bias[i]});
+                     .bias = args.bias[i],
+                     .norm = args.norm});
   }
 }
 

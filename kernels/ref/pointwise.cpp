@@ -41,4 +41,19 @@ void gather_rows(BackendContext&, const GatherRowsArgs& args) {
   }
 }
 
+void argmax(BackendContext&, const ArgmaxArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r) {
+    const float* const x = args.x + r * args.dim;
+    int64_t best = 0;
+    bool ordered = true;  // no NaN
+    bool finite = false;
+    for (int64_t i = 0; i < args.dim; ++i) {
+      ordered = ordered && !std::isnan(x[i]);
+      finite = finite || std::isfinite(x[i]);
+      if (x[i] > x[best]) best = i;
+    }
+    args.out[r] = ordered && finite ? static_cast<int32_t>(best) : -1;
+  }
+}
+
 }  // namespace hone::ref

@@ -31,9 +31,8 @@ class RefBackend final : public Backend {
     copy(to_host, from, bytes);
   }
 
- private:
-  static void copy(void* to, const void* from, size_t bytes) {
-    if (bytes > 0) std::memcpy(to, from, bytes);
+  void copy(void* to, const void* from, size_t bytes) override {
+    if (bytes > 0) std::memmove(to, from, bytes);
   }
 };
 

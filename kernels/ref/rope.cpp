@@ -21,4 +21,10 @@ void rope(BackendContext&, const RopeArgs& args) {
   }
 }
 
+void rope_kv_store(BackendContext& context, const RopeKvStoreArgs& args) {
+  rope(context, args.rope_q);
+  rope(context, args.rope_k);
+  kv_store(context, args.store);
+}
+
 }  // namespace hone::ref

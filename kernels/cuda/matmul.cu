@@ -1,0 +1,92 @@
+// The three products, each as one Product: weights straight from memory for few tokens, through
+// tensor cores by tiles for many.
+#include "kernels/check.h"
+#include "kernels/cuda/products.h"
+
+namespace hone::cuda {
+namespace {
+
+// The input as the product's kernels take it. Rounding follows the norm, so both become passes of
+// their own when a matrix rounds its input.
+void prepare_input(Context& context, Product& product) {
+  if (!product.weight[0].quantize_input || product.tokens == 0) return;
+  const int64_t count = product.tokens * product.columns;
+  auto* const values = reinterpret_cast<float*>(
+      context.input.reserve(sizeof(float) * static_cast<size_t>(count + product.tokens)));
+  if (product.norm.weight) {
+    rms_norm(reinterpret_cast<BackendContext&>(context), {.x = product.x,
+                                                          .weight = product.norm.weight,
+                                                          .out = values,
+                                                          .rows = product.tokens,
+                                                          .dim = product.columns,
+                                                          .eps = product.norm.eps});
+    product.x = values;
+    product.norm = {};
+  }
+  const WeightView& weight = product.weight[0];
+  round_tokens(context, {.x = product.x,
+                         .values = values,
+                         .steps = values + count,
+                         .tokens = product.tokens,
+                         .columns = product.columns,
+                         .fp8 = weight.packed_bits == 0 && weight.type == DType::kF8E4M3});
+  product.x = values;
+  product.token_scale = values + count;
+}
+
+void run(Context& context, Product product) {
+  prepare_input(context, product);
+  if (product.tokens <= kMatvecTokens) {
+    matvec(context, product);
+  } else {
+    gemm(context, product);
+  }
+}
+
+}  // namespace
+
+void matmul(BackendContext& opaque, const MatmulArgs& args) {
+  Product product = {.x = args.x,
+                     .tokens = args.tokens,
+                     .columns = args.weight.columns,
+                     .norm = args.norm,
+                     .activation = args.activation,
+                     .residual = args.residual};
+  product.weight[0] = args.weight;
+  product.bias[0] = args.bias;
+  product.out[0] = args.out;
+  product.out_stride[0] = args.out_stride ? args.out_stride : args.weight.rows;
+  run(own(opaque), product);
+}
+
+void gated_matmul(BackendContext& opaque, const GatedMatmulArgs& args) {
+  Product product = {.x = args.x,
+                     .tokens = args.tokens,
+                     .columns = args.gate.columns,
+                     .norm = args.norm,
+                     .matrices = 2,
+                     .gated = true,
+                     .activation = args.activation};
+  product.weight[0] = args.gate;
+  product.weight[1] = args.up;
+  product.out[0] = args.out;
+  product.out_stride[0] = args.gate.rows;
+  run(own(opaque), product);
+}
+
+void qkv_matmul(BackendContext& opaque, const QkvMatmulArgs& args) {
+  Product product = {.x = args.x,
+                     .tokens = args.tokens,
+                     .columns = args.weight[0].columns,
+                     .norm = args.norm,
+                     .matrices = 3};
+  for (int i = 0; i < 3; ++i) {
+    product.weight[i] = args.weight[i];
+    product.bias[i] = args.bias[i];
+    product.out[i] = args.out[i];
+    product.out_stride[i] = args.weight[i].rows;
+  }
+  run(own(opaque), product);
+}
+
+}  // namespace hone::cuda

@@ -1,0 +1,81 @@
+// What the backend needs of CUDA's host side. runtime_cuda.cpp does it with the CUDA runtime and
+// cuBLASLt; runtime_emulated.cpp with the emulator of kernels/simt, for tests.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "kernels/dtype.h"
+#include "kernels/simt/device.h"
+
+namespace hone::cuda {
+
+struct DeviceInfo {
+  std::string name;  // "NVIDIA H200"
+  int index = 0;
+  int architecture = 0;  // 90 for compute capability 9.0
+  int multiprocessors = 1;
+  size_t shared_bytes = 0;  // that a block may have
+  size_t total_bytes = 0;   // of device memory
+};
+
+// Chooses device `index` for this thread and reads its properties. False, and *why, when there is
+// no such device or no driver: "cuda: no NVIDIA driver here (CUDA driver version is insufficient)".
+bool open_device(int index, DeviceInfo* device, std::string* why);
+size_t free_device_bytes();
+
+// Throws std::bad_alloc.
+void* allocate_device(size_t bytes);
+void release_device(void* memory);
+// In the stream's order. copy_to_device returns when `from` may be reused; copy_to_host when the
+// bytes are there.
+void fill_zero(simt::Stream stream, void* memory, size_t bytes);
+void copy_to_device(simt::Stream stream, void* to, const void* from_host, size_t bytes);
+void copy_to_host(simt::Stream stream, void* to_host, const void* from, size_t bytes);
+void copy_on_device(simt::Stream stream, void* to, const void* from, size_t bytes);
+
+simt::Stream make_stream();
+void close_stream(simt::Stream stream);
+
+// Work recorded from a stream, to be run again with one call.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void run(simt::Stream stream) = 0;
+};
+void begin_recording(simt::Stream stream);
+std::unique_ptr<Recording> end_recording(simt::Stream stream);  // null: cannot be recorded here
+
+// Dense products of large batches by the vendor's library.
+class GemmLibrary {
+ public:
+  virtual ~GemmLibrary() = default;
+  // out[t, r] = sum_c x[t, c] * weight[r, c], f32 sums. x and weight have 16-bit floats of `type`
+  // (F16 or BF16) or f32; strides count elements; beta 1 adds to out.
+  struct Product {
+    DType type;
+    const void* x;       // [tokens, columns]
+    const void* weight;  // [rows, columns]
+    float* out;          // [tokens, rows], out_stride apart
+    int64_t tokens, rows, columns;
+    int64_t x_stride, weight_stride, out_stride;
+    float beta = 0;
+  };
+  virtual void multiply(simt::Stream stream, const Product& product) = 0;
+  // int8 x int8 -> int32, exact.
+  struct IntegerProduct {
+    const int8_t* x;
+    const int8_t* weight;
+    int32_t* out;
+    int64_t tokens, rows, columns;
+    int64_t x_stride, weight_stride, out_stride;
+  };
+  // False where the library has no kernel for the shape.
+  virtual bool multiply(simt::Stream stream, const IntegerProduct& product) = 0;
+};
+// Null where there is none.
+std::unique_ptr<GemmLibrary> open_gemm_library(simt::Stream stream, std::string* why);
+
+}  // namespace hone::cuda

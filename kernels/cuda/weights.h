@@ -1,0 +1,44 @@
+// How matrices lie in device memory. place() brings any stored matrix into one of few forms, so
+// that kernels know only these:
+//
+//   payload  packed_bits 0: F32, F16, BF16, I8 or F8E4M3 elements
+//            packed_bits 4: codes q + 8, element i in bits [4i, 4i + 4) of the row
+//   row      row_stride bytes, a multiple of 64: padding is zero bytes. Matrices begin at
+//            multiples of 256 bytes. Elements beyond `columns` meet activations that are zero.
+//   words    In rows of 1-byte and packed elements each 64-byte segment holds 16 words w[0..15] of
+//            the stored order turned as a 4 x 4 matrix: word 4 t + j lies where 4 j + t was. Lane t
+//            of a quad reads 16 bytes at once, words t, 4 + t, 8 + t, 12 + t of the stored order,
+//            and its j-th word stands beside the j-th words of its three neighbours:
+//
+//                lane t  | word 0   1      2      3          columns of all four words j:
+//                   0    |   w0     w4     w8     w12        int8: 16 j .. 16 j + 15
+//                   1    |   w1     w5     w9     w13        int4: 32 j .. 32 j + 31
+//                   2    |   w2     w6     w10    w14        so they share a scale wherever groups
+//                   3    |   w3     w7     w11    w15        are multiples of 16 (int4: 32)
+//
+//   scales   [rows, columns / group] F32, F16 or BF16, rows of their own also where the file has
+//            one for all; group is a multiple of 16 (packed: 32), or all columns. None with floats.
+//   zeros    [rows, columns / group], or null
+//   index    null: 2:4 matrices become dense
+//
+//   stored as                              placed as
+//   F32 F16 BF16                           the same
+//   I8, packed 8 or fewer bits, F8E4M3     I8 (packed 4: packed 4), F8E4M3, where groups allow it
+//   Q8_0                                   I8, group 32, F16 scales: the same values
+//   Q4_0                                   packed 4, group 32, F16 scales: the same values
+//   Q6_K                                   I8, group 16, F32 scales d * scale: the same values
+//   other blocks                           F16: rounded to 11 bits; F32 where beyond its range
+//   the rest                               F32, decoded
+#pragma once
+
+#include "kernels/cuda/cuda_ops.h"
+
+namespace hone::cuda {
+
+// Bytes that place() will take on the device.
+size_t placed_bytes(const WeightView& host);
+// Copies a matrix to `memory`, device memory of placed_bytes(host), 256-byte aligned, and returns
+// its view there. Safe to call while earlier copies run.
+WeightView place(Context& context, const WeightView& host, std::byte* memory);
+
+}  // namespace hone::cuda

@@ -1,0 +1,331 @@
+#include "kernels/simt/check.h"
+
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kernels/simt/emu.h"
+
+namespace hone::hone::simt::emu::check {
+namespace {
+
+// An address of code, or a source line (its file name's address below its number).
+using Site = uint64_t;
+Site site_of(void* pc) { return reinterpret_cast<uint64_t>(pc); }
+Site site_of(Where at) {
+  return reinterpret_cast<uint64_t>(at.file) | static_cast<uint64_t>(at.line) << 48;
+}
+
+using Clock = uint16_t;
+
+// Who made an access, and when.
+struct Stamp {
+  Site site = 0;
+  uint32_t block = 0;        // its serial number; 0: no access
+  uint16_t block_syncs = 0;  // the barriers of the block before it
+  uint16_t thread = 0;
+  Clock clock = 0;            // the releases of the thread before it, since the last barrier
+  uint16_t proxy_fences = 0;  // the thread's, before it
+  bool atomic = false, by_proxy = false;
+};
+
+// The shadow of one byte of memory. All zero: not allocated.
+struct Cell {
+  Stamp write, read, other_read;  // the last write; since then, the last reads by two threads
+  bool allocated, initialised, in_flight;
+};
+
+constexpr size_t kRegion = size_t{256} << 20, kRedzone = 256;
+
+template <class T>
+T* reserve(size_t n) {
+  void* p = mmap(nullptr, n * sizeof(T), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (p == MAP_FAILED) throw Error("simt: no address space for the checker");
+  return static_cast<T*>(p);
+}
+
+char* const region = reserve<char>(kRegion);
+Cell* const shadow = reserve<Cell>(kRegion);
+size_t region_used = kRedzone;
+std::map<char*, size_t> allocations;
+const char* arena_begin;
+size_t arena_bytes;
+
+uint32_t block = 0, first_block_of_launch = 1;
+uint16_t block_syncs;
+// Since the block's last barrier: seen[a][b] is how far a knows what b did; [a][a] is a's own time.
+Clock seen[1024][1024];
+std::map<const void*, std::vector<Clock>> known_to;  // the same, for objects threads release to
+bool clocks_used = true;
+uint16_t proxy_fences[1024];
+// Order between blocks: one that updates a flag after another, which fenced first, sees its writes.
+bool has_fenced[1024];
+std::map<const void*, std::set<uint32_t>> released;
+std::set<uint32_t> acquired;
+
+Cell& cell_of(const void* p) { return shadow[static_cast<const char*>(p) - region]; }
+bool inside(const void* p, const char* begin, size_t bytes) {
+  return static_cast<size_t>(static_cast<const char*>(p) - begin) < bytes;
+}
+
+unsigned thread_number() {
+  const Dim3 &i = current->index, &d = current->block->dim;
+  return i.x + d.x * (i.y + d.y * i.z);
+}
+
+// Whether an earlier access is known to come before what thread `me` does now.
+bool ordered(const Stamp& earlier, unsigned me) {
+  if (earlier.block < first_block_of_launch) return true;  // none, or by an earlier kernel
+  if (earlier.block != block) return acquired.contains(earlier.block);
+  return earlier.thread == me || earlier.block_syncs != block_syncs ||
+         earlier.clock <= seen[me][earlier.thread];
+}
+
+unsigned block_threads() {
+  const Dim3& d = current->block->dim;
+  return d.x * d.y * d.z;
+}
+void join(Clock* into, const Clock* from) {
+  for (unsigned i = 0; i < block_threads(); ++i) into[i] = std::max(into[i], from[i]);
+}
+void reset_clocks(unsigned threads) {
+  if (!clocks_used) return;
+  for (unsigned i = 0; i < threads; ++i) {
+    std::fill_n(seen[i], threads, Clock{0});
+    seen[i][i] = 1;
+  }
+  known_to.clear();
+  clocks_used = false;
+}
+
+std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// The source lines of a site, from the innermost inlined function outwards.
+std::string name(Site site) {
+  if (const auto line = site >> 48)
+    return base_name(reinterpret_cast<const char*>(site << 16 >> 16)) + ":" + std::to_string(line);
+  void* pc = reinterpret_cast<void*>(site);
+  Dl_info info;
+  if (!dladdr(pc, &info)) return "?";
+  char command[512], text[512];
+  std::snprintf(command, sizeof command, "addr2line -s -i -e %s %zx", info.dli_fname,
+                static_cast<char*>(pc) - static_cast<char*>(info.dli_fbase) - 1);
+  std::string lines;
+  if (FILE* f = popen(command, "r")) {
+    while (std::fgets(text, sizeof text, f))
+      lines += (lines.empty() ? "" : " in ") + std::string(text, std::strcspn(text, " \n"));
+    pclose(f);
+  }
+  return lines;
+}
+
+[[noreturn]] void report(const char* what, const void* p, Kind kind, Site site,
+                         const Stamp* other = nullptr, const char* other_did = "") {
+  const char* verb = kind == Kind::read ? "reads" : kind == Kind::write ? "writes" : "updates";
+  std::string s = std::string(what) + ": " + verb +
+                  (inside(p, arena_begin, arena_bytes) ? " shared" : " global") + " memory at " +
+                  name(site);
+  if (other)
+    s += "; thread " + std::to_string(other->thread) +
+         (other->block == block ? " " : " of another block ") + other_did + " it at " +
+         name(other->site);
+  abandon(s);
+}
+
+void synchronise_blocks(const void* p, unsigned me) {
+  auto& blocks = released[p];
+  acquired.insert(blocks.begin(), blocks.end());
+  if (!has_fenced[me]) return;
+  blocks.insert(block);
+  blocks.insert(acquired.begin(), acquired.end());
+}
+
+void check_access(const void* p, size_t bytes, Kind kind, Site site) {
+  if (!inside(p, region, kRegion) || !current) return;
+  const unsigned me = thread_number();
+  const Stamp now{site,
+                  block,
+                  block_syncs,
+                  static_cast<uint16_t>(me),
+                  seen[me][me],
+                  proxy_fences[me],
+                  kind == Kind::atomic};
+  if (kind == Kind::atomic && !inside(p, arena_begin, arena_bytes)) synchronise_blocks(p, me);
+  if (kind == Kind::write) has_fenced[me] = false;
+  for (size_t i = 0; i < bytes; ++i) {
+    const char* at = static_cast<const char*>(p) + i;
+    Cell& c = cell_of(at);
+    if (!c.allocated) report("out of bounds", at, kind, site);
+    if (c.in_flight)
+      report("asynchronous copy not waited for", at, kind, site, &c.write, "copies to");
+    if (kind != Kind::write && !c.initialised) report("uninitialised", at, kind, site);
+    if (!ordered(c.write, me) && !(c.write.atomic && now.atomic))
+      report("race", at, kind, site, &c.write, "wrote");
+    if (kind == Kind::read) {
+      if (c.read.block && c.read.thread != me) c.other_read = c.read;
+      c.read = now;
+    } else {
+      for (const Stamp& r : {c.read, c.other_read})
+        if (!ordered(r, me)) report("race", at, kind, site, &r, "read");
+      c.write = now;
+      c.read = c.other_read = {};
+      c.initialised = true;
+    }
+  }
+}
+
+}  // namespace
+
+void variable(void* p, size_t bytes) {
+  std::fill_n(&cell_of(p), bytes, Cell{{}, {}, {}, true, false, false});
+}
+void* allocate(size_t bytes) {
+  char* p = region + region_used;
+  region_used += (bytes + 2 * kRedzone - 1) / kRedzone * kRedzone;
+  if (region_used > kRegion) throw Error("simt: the checker's memory is used up");
+  variable(p, bytes);
+  allocations[p] = bytes;
+  return p;
+}
+void deallocate(void* p) {
+  const auto it = allocations.find(static_cast<char*>(p));
+  std::fill_n(&cell_of(p), it->second, Cell{});
+  allocations.erase(it);
+}
+void* arena(size_t bytes) {
+  char* p = region + region_used;
+  region_used += bytes;
+  return p;
+}
+void initialised(const void* p, size_t bytes) {
+  for (size_t i = 0; i < bytes; ++i) (&cell_of(p))[i].initialised = true;
+}
+void access(const void* p, size_t bytes, Kind kind, Where at) {
+  check_access(p, bytes, kind, site_of(at));
+}
+void read(void* to, const void* p, size_t bytes, Where at) {
+  access(p, bytes, Kind::read, at);
+  std::memcpy(to, p, bytes);
+}
+void write(void* p, const void* from, size_t bytes, Where at) {
+  access(p, bytes, Kind::write, at);
+  std::memcpy(p, from, bytes);
+}
+void read_by_proxy(void* to, const void* p, size_t bytes, Where at) {
+  read(to, p, bytes, at);
+  for (size_t i = 0; i < bytes; ++i) {
+    const Stamp& w = (&cell_of(p))[i].write;
+    if (w.block == block && !w.by_proxy && w.proxy_fences == proxy_fences[w.thread])
+      report("no fence_proxy_async", p, Kind::read, site_of(at), &w, "wrote");
+  }
+}
+void copy_begins(void* dst, size_t bytes, Where at) {
+  check_access(dst, bytes, Kind::write, site_of(at));
+  for (size_t i = 0; i < bytes; ++i) (&cell_of(dst))[i].in_flight = true;
+}
+void copy_landed(void* dst, size_t bytes, const void* released) {
+  const unsigned by = cell_of(dst).write.thread;
+  for (size_t i = 0; i < bytes; ++i) {
+    Cell& c = (&cell_of(dst))[i];
+    c.in_flight = false;
+    c.write.by_proxy = released != nullptr;
+    c.write.block_syncs = block_syncs;
+    c.write.clock = seen[by][by];
+  }
+  if (!released) return;
+  auto& known = known_to[released];
+  known.resize(1024);
+  known[by] = seen[by][by]++;
+  clocks_used = true;
+}
+void launch_begins() {
+  first_block_of_launch = block + 1;
+  released.clear();
+}
+void block_begins(void* arena, size_t bytes, size_t used_before, unsigned threads) {
+  ++block;
+  block_syncs = 0;
+  acquired.clear();
+  static unsigned set_up = 0;  // threads whose clocks are in order
+  if (threads > set_up) clocks_used = true;
+  reset_clocks(std::max(threads, set_up));
+  set_up = threads;
+  std::fill(std::begin(has_fenced), std::end(has_fenced), false);
+  std::fill(std::begin(proxy_fences), std::end(proxy_fences), 0);
+  arena_begin = static_cast<const char*>(arena);
+  arena_bytes = bytes;
+  std::fill_n(&cell_of(arena), used_before, Cell{});
+}
+void block_synced() {
+  ++block_syncs;
+  reset_clocks(block_threads());
+  std::fill(std::begin(has_fenced), std::end(has_fenced), false);
+}
+void warp_synced(unsigned mask) {
+  Clock all[1024] = {};
+  const unsigned first = thread_number() / 32 * 32;
+  for (unsigned i = first; i < first + 32; ++i)
+    if (mask >> (i - first) & 1) join(all, seen[i]);
+  for (unsigned i = first; i < first + 32; ++i)
+    if (mask >> (i - first) & 1) {
+      join(seen[i], all);
+      ++seen[i][i];
+    }
+  clocks_used = true;
+}
+void release(const void* object) {
+  const unsigned me = thread_number();
+  auto& known = known_to[object];
+  known.resize(1024);
+  join(known.data(), seen[me]);
+  ++seen[me][me];
+  clocks_used = true;
+}
+void acquire(const void* object) {
+  const auto it = known_to.find(object);
+  if (it != known_to.end()) join(seen[thread_number()], it->second.data());
+}
+void fenced() { has_fenced[thread_number()] = true; }
+void proxy_fenced() { ++proxy_fences[thread_number()]; }
+
+}  // namespace hone::simt::emu::check
+
+// What -fsanitize=thread makes the compiler call.
+using hone::simt::emu::check::check_access;
+using hone::simt::emu::check::Kind;
+#define SIMT_SITE simt::emu::check::site_of(__builtin_return_address(0))
+#define SIMT_HOOKS(bytes)                                                                       \
+  void __tsan_read##bytes(void* p) { check_access(p, bytes, Kind::read, SIMT_SITE); }           \
+  void __tsan_write##bytes(void* p) { check_access(p, bytes, Kind::write, SIMT_SITE); }         \
+  void __tsan_unaligned_read##bytes(void* p) { check_access(p, bytes, Kind::read, SIMT_SITE); } \
+  void __tsan_unaligned_write##bytes(void* p) { check_access(p, bytes, Kind::write, SIMT_SITE); }
+extern "C" {
+SIMT_HOOKS(1)
+SIMT_HOOKS(2)
+SIMT_HOOKS(4)
+SIMT_HOOKS(8)
+SIMT_HOOKS(16)
+void __tsan_read_range(void* p, size_t n) { check_access(p, n, Kind::read, SIMT_SITE); }
+void __tsan_write_range(void* p, size_t n) { check_access(p, n, Kind::write, SIMT_SITE); }
+void* __tsan_memcpy(void* to, const void* from, size_t n) {
+  check_access(from, n, Kind::read, SIMT_SITE);
+  check_access(to, n, Kind::write, SIMT_SITE);
+  return std::memcpy(to, from, n);
+}
+void* __tsan_memset(void* p, int c, size_t n) {
+  check_access(p, n, Kind::write, SIMT_SITE);
+  return std::memset(p, c, n);
+}
+void __tsan_vptr_update(void**, void*) {}
+void __tsan_vptr_read(void**) {}
+void __tsan_func_entry(void*) {}
+void __tsan_func_exit() {}
+void __tsan_init() {}
+}

@@ -1,0 +1,75 @@
+// Optional checker of every memory access a kernel makes: races, uninitialised reads, accesses
+// outside allocations, and data touched while an asynchronous copy is on its way. It needs
+// SIMT_CHECK defined everywhere, check.cpp linked in, and kernels compiled with
+// -fsanitize=thread: that makes the compiler report each access, to check.cpp instead of to the
+// sanitizer's own runtime, which is not linked.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+
+namespace hone::hone::simt::emu {
+
+// A place in a kernel's source; std::source_location, for compilers that lack it.
+struct Where {
+  const char* file = "";
+  int line = 0;
+  static constexpr Where current(const char* f = __builtin_FILE(), int l = __builtin_LINE()) {
+    return {f, l};
+  }
+  bool operator==(const Where&) const = default;
+};
+
+namespace check {
+
+enum class Kind { read, write, atomic };
+
+#ifdef SIMT_CHECK
+constexpr bool kOn = true;
+// Memory: global memory and room for shared memory, which lie in one region with a shadow.
+void* allocate(size_t bytes);
+void deallocate(void* p);
+void* arena(size_t bytes);
+void variable(void* p, size_t bytes);  // a piece of the arena that may be used, not yet written
+void initialised(const void* p, size_t bytes);
+// Accesses made for a kernel by the emulator. read() and write() copy as well.
+void access(const void* p, size_t bytes, Kind kind, Where at);
+void read(void* to, const void* p, size_t bytes, Where at);
+void write(void* p, const void* from, size_t bytes, Where at);
+void read_by_proxy(void* to, const void* p, size_t bytes, Where at);
+void copy_begins(void* dst, size_t bytes, Where at);
+void copy_landed(void* dst, size_t bytes, const void* released = nullptr);
+// Order: what the current thread did so far comes before what another does after it acquires.
+void launch_begins();
+void block_begins(void* arena, size_t bytes, size_t used_before, unsigned threads);
+void block_synced();
+void warp_synced(unsigned mask);
+void release(const void* object);
+void acquire(const void* object);
+void fenced();
+void proxy_fenced();
+#else
+constexpr bool kOn = false;
+inline void* allocate(size_t) { return nullptr; }
+inline void deallocate(void*) {}
+inline void* arena(size_t) { return nullptr; }
+inline void variable(void*, size_t) {}
+inline void initialised(const void*, size_t) {}
+inline void access(const void*, size_t, Kind, Where) {}
+inline void read(void* to, const void* p, size_t n, Where) { std::memcpy(to, p, n); }
+inline void write(void* p, const void* from, size_t n, Where) { std::memcpy(p, from, n); }
+inline void read_by_proxy(void* to, const void* p, size_t n, Where) { std::memcpy(to, p, n); }
+inline void copy_begins(void*, size_t, Where) {}
+inline void copy_landed(void*, size_t, const void* = nullptr) {}
+inline void launch_begins() {}
+inline void block_begins(void*, size_t, size_t, unsigned) {}
+inline void block_synced() {}
+inline void warp_synced(unsigned) {}
+inline void release(const void*) {}
+inline void acquire(const void*) {}
+inline void fenced() {}
+inline void proxy_fenced() {}
+#endif
+
+}  // namespace check
+}  // namespace hone::simt::emu
