@@ -12,7 +12,7 @@
 
 #include "kernels/simt/emu.h"
 
-namespace hone::hone::simt::emu::check {
+namespace hone::simt::emu::check {
 namespace {
 
 // An address of code, or a source line (its file name's address below its number).
@@ -300,7 +300,7 @@ void proxy_fenced() { ++proxy_fences[thread_number()]; }
 // What -fsanitize=thread makes the compiler call.
 using hone::simt::emu::check::check_access;
 using hone::simt::emu::check::Kind;
-#define SIMT_SITE simt::emu::check::site_of(__builtin_return_address(0))
+#define SIMT_SITE hone::simt::emu::check::site_of(__builtin_return_address(0))
 #define SIMT_HOOKS(bytes)                                                                       \
   void __tsan_read##bytes(void* p) { check_access(p, bytes, Kind::read, SIMT_SITE); }           \
   void __tsan_write##bytes(void* p) { check_access(p, bytes, Kind::write, SIMT_SITE); }         \

@@ -8,7 +8,7 @@
 #include <cstddef>
 #include <cstring>
 
-namespace hone::hone::simt::emu {
+namespace hone::simt::emu {
 
 // A place in a kernel's source; std::source_location, for compilers that lack it.
 struct Where {

@@ -11,7 +11,7 @@
 
 #include "kernels/simt/fiber.h"
 
-namespace hone::hone::simt::emu {
+namespace hone::simt::emu {
 namespace {
 
 constexpr unsigned kMaxThreads = 1024, kWarp = 32;

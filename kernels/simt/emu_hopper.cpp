@@ -4,7 +4,7 @@
 
 #include "kernels/simt/hopper.h"
 
-namespace hone::hone::simt::emu {
+namespace hone::simt::emu {
 namespace {
 
 struct Phases {  // an mbarrier's real state, kept outside the emulated memory

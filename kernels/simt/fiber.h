@@ -76,7 +76,7 @@ simt_switch:
 #error "write simt_switch for this processor"
 #endif
 
-namespace hone::hone::simt::emu {
+namespace hone::simt::emu {
 
 inline void poison_for_asan([[maybe_unused]] void* p, [[maybe_unused]] size_t n) {
 #ifdef SIMT_ASAN

@@ -3,7 +3,7 @@
 // shape is m16n8k(8R). Used by the emulator and by its conformance test, never by kernels.
 #pragma once
 
-namespace hone::hone::simt::fragment {
+namespace hone::simt::fragment {
 
 struct At {
   int row, col;
