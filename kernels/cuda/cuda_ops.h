@@ -22,12 +22,13 @@ class Scratch {
   // At least so many bytes, 256-byte aligned, contents undefined; the same memory for each call
   // that fits. Zeroed when first given out.
   std::byte* reserve(size_t bytes);
-  Scratch() = default;
+  explicit Scratch(const simt::Stream& stream) : stream_(stream) {}
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   ~Scratch();
 
  private:
+  const simt::Stream& stream_;
   std::vector<std::byte*> blocks_;
   size_t bytes_ = 0;
 };
@@ -35,10 +36,11 @@ class Scratch {
 struct Context {
   DeviceInfo device;
   simt::Stream stream;
-  Scratch scratch;   // partial results; free for each op's use from its start to its end
-  Scratch weight;    // gemm: a matrix decoded to 16 bits
-  Scratch input;     // gemm: activations converted to 16 bits
-  Scratch counters;  // zero before and after each kernel that uses them (last-block reductions)
+  Scratch scratch{stream};  // partial results; free for each op's use from its start to its end
+  Scratch weight{stream};   // gemm: a matrix decoded to 16 bits
+  Scratch input{stream};    // gemm: activations converted to 16 bits
+  Scratch counters{
+      stream};  // zero before and after each kernel that uses them (last-block reductions)
   std::unique_ptr<GemmLibrary> gemm;  // null where there is none: own kernels do all products
 };
 

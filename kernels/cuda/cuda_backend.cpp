@@ -1,0 +1,151 @@
+// Table of ops, memory and recordings of the CUDA backend.
+#include "kernels/cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "kernels/check.h"
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/weights.h"
+
+namespace hone {
+namespace cuda {
+
+constexpr size_t kAlignment = 256;
+
+size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+std::byte* Scratch::reserve(size_t bytes) {
+  if (bytes > bytes_ || blocks_.empty()) {
+    const size_t grown = aligned(std::max(bytes, 2 * bytes_));
+    blocks_.push_back(static_cast<std::byte*>(allocate_device(grown)));
+    fill_zero(stream_, blocks_.back(), grown);
+    bytes_ = grown;
+  }
+  return blocks_.back();
+}
+
+Scratch::~Scratch() {
+  for (std::byte* block : blocks_) release_device(block);
+}
+
+// Weights in few large pieces: thousands of small ones would each take a page of the device.
+class Arena {
+ public:
+  std::byte* take(size_t bytes) {
+    bytes = aligned(bytes);
+    if (bytes > left_) {
+      const size_t piece = std::max(bytes, kPiece);
+      pieces_.push_back(static_cast<std::byte*>(allocate_device(piece)));
+      next_ = pieces_.back();
+      left_ = piece;
+    }
+    left_ -= bytes;
+    return std::exchange(next_, next_ + bytes);
+  }
+  Arena() = default;
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+  ~Arena() {
+    for (std::byte* piece : pieces_) release_device(piece);
+  }
+
+ private:
+  static constexpr size_t kPiece = size_t{64} << 20;
+  std::vector<std::byte*> pieces_;
+  std::byte* next_ = nullptr;
+  size_t left_ = 0;
+};
+
+namespace {
+
+std::string detail_of(const DeviceInfo& device) {
+  char text[160];
+  std::snprintf(text, sizeof text, "%s, device %d, %d multiprocessors, %.1f GiB",
+                device.name.c_str(), device.index, device.multiprocessors,
+                static_cast<double>(device.total_bytes) / (1 << 30));
+  return text;
+}
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(const DeviceInfo& device, std::string* why) : detail_(detail_of(device)) {
+    context_.device = device;
+    context_.stream = make_stream();
+    context_.gemm = open_gemm_library(context_.stream, why);
+    auto* const context = reinterpret_cast<BackendContext*>(&context_);
+#define X(name, Args) run.name = {cuda::name, context};
+    FOR_EACH_OP(X)
+#undef X
+  }
+
+  ~CudaBackend() override {
+    recordings_.clear();
+    context_.gemm.reset();
+    close_stream(context_.stream);
+  }
+
+  std::string_view name() const override { return "cuda"; }
+  std::string_view detail() const override { return detail_; }
+  bool shares_host_memory() const override { return false; }
+
+  void* allocate(size_t bytes) override {
+    void* const memory = allocate_device(std::max<size_t>(bytes, 1));
+    fill_zero(context_.stream, memory, bytes);
+    return memory;
+  }
+  void release(void* memory) override { release_device(memory); }
+  void copy_in(void* to, const void* from_host, size_t bytes) override {
+    if (bytes > 0) copy_to_device(context_.stream, to, from_host, bytes);
+  }
+  void copy_out(void* to_host, const void* from, size_t bytes) override {
+    if (bytes > 0) copy_to_host(context_.stream, to_host, from, bytes);
+  }
+  void copy(void* to, const void* from, size_t bytes) override {
+    if (bytes > 0) copy_on_device(context_.stream, to, from, bytes);
+  }
+
+  size_t placed_bytes(const WeightView& host) const override {
+    return aligned(cuda::placed_bytes(host));
+  }
+  WeightView place(const WeightView& host) override {
+    return cuda::place(context_, host, weights_.take(cuda::placed_bytes(host)));
+  }
+  size_t free_bytes() const override { return free_device_bytes(); }
+  bool normalises_input() const override { return true; }
+
+  bool begin_recording() override {
+    cuda::begin_recording(context_.stream);
+    return true;
+  }
+  int end_recording() override {
+    std::unique_ptr<Recording> recording = cuda::end_recording(context_.stream);
+    if (!recording) return -1;
+    recordings_.push_back(std::move(recording));
+    return static_cast<int>(recordings_.size()) - 1;
+  }
+  void replay(int recording) override {
+    CHECK(recording >= 0 && static_cast<size_t>(recording) < recordings_.size());
+    recordings_[static_cast<size_t>(recording)]->run(context_.stream);
+  }
+  void forget_recordings() override { recordings_.clear(); }
+
+ private:
+  std::string detail_;
+  Context context_;
+  Arena weights_;
+  std::vector<std::unique_ptr<Recording>> recordings_;
+};
+
+}  // namespace
+}  // namespace cuda
+
+std::unique_ptr<Backend> open_cuda_device(int index, std::string* why) {
+  cuda::DeviceInfo device;
+  if (!cuda::open_device(index, &device, why)) return nullptr;
+  return std::make_unique<cuda::CudaBackend>(device, why);
+}
+
+}  // namespace hone

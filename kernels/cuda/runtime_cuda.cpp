@@ -1,0 +1,128 @@
+// runtime.h over the CUDA runtime.
+#include <cuda_runtime.h>
+
+#include <new>
+#include <stdexcept>
+
+#include "kernels/cuda/runtime.h"
+
+namespace hone::cuda {
+namespace {
+
+void must(cudaError_t error, const char* what) { simt::cuda_check(error, what); }
+
+int attribute(cudaDeviceAttr which, int device) {
+  int value = 0;
+  must(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+class CudaRecording final : public Recording {
+ public:
+  explicit CudaRecording(cudaGraph_t graph) {
+    const cudaError_t error = cudaGraphInstantiate(&executable_, graph, 0);
+    cudaGraphDestroy(graph);
+    must(error, "cudaGraphInstantiate");
+  }
+  ~CudaRecording() override { cudaGraphExecDestroy(executable_); }
+  void run(simt::Stream stream) override {
+    must(cudaGraphLaunch(executable_, stream.handle), "cudaGraphLaunch");
+  }
+
+ private:
+  cudaGraphExec_t executable_ = nullptr;
+};
+
+}  // namespace
+
+bool open_device(int index, DeviceInfo* device, std::string* why) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error != cudaSuccess || count == 0) {
+    *why = "cuda: no NVIDIA device here";
+    if (error != cudaSuccess) *why += std::string(" (") + cudaGetErrorString(error) + ")";
+    return false;
+  }
+  if (index < 0 || index >= count) {
+    *why = "cuda: no device " + std::to_string(index) + "; there are " + std::to_string(count);
+    return false;
+  }
+  must(cudaSetDevice(index), "cudaSetDevice");
+  cudaDeviceProp properties;
+  must(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  *device = {.name = properties.name,
+             .index = index,
+             .architecture = properties.major * 10 + properties.minor,
+             .multiprocessors = properties.multiProcessorCount,
+             .shared_bytes =
+                 static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index)),
+             .total_bytes = properties.totalGlobalMem};
+  return true;
+}
+
+size_t free_device_bytes() {
+  size_t free = 0, total = 0;
+  must(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return free;
+}
+
+void* allocate_device(size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t error = cudaMalloc(&memory, bytes);
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // not sticky: clears it
+    throw std::bad_alloc();
+  }
+  must(error, "cudaMalloc");
+  return memory;
+}
+
+void release_device(void* memory) { cudaFree(memory); }
+
+void fill_zero(simt::Stream stream, void* memory, size_t bytes) {
+  must(cudaMemsetAsync(memory, 0, bytes, stream.handle), "cudaMemsetAsync");
+}
+
+// From pageable memory the driver returns once it has taken the bytes.
+void copy_to_device(simt::Stream stream, void* to, const void* from_host, size_t bytes) {
+  must(cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, stream.handle),
+       "copy to the device");
+}
+
+void copy_to_host(simt::Stream stream, void* to_host, const void* from, size_t bytes) {
+  must(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, stream.handle),
+       "copy from the device");
+  must(cudaStreamSynchronize(stream.handle), "a kernel before a copy from the device");
+}
+
+void copy_on_device(simt::Stream stream, void* to, const void* from, size_t bytes) {
+  must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream.handle),
+       "copy on the device");
+}
+
+simt::Stream make_stream() {
+  simt::Stream stream;
+  int device = 0;
+  must(cudaGetDevice(&device), "cudaGetDevice");
+  stream.overlap = attribute(cudaDevAttrComputeCapabilityMajor, device) >= 9;
+  must(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking), "cudaStreamCreate");
+  return stream;
+}
+
+void close_stream(simt::Stream stream) {
+  cudaStreamSynchronize(stream.handle);
+  cudaStreamDestroy(stream.handle);
+}
+
+// Relaxed: the first run of an op may allocate its scratch memory while it is recorded.
+void begin_recording(simt::Stream stream) {
+  must(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeRelaxed), "begin of recording");
+}
+
+std::unique_ptr<Recording> end_recording(simt::Stream stream) {
+  cudaGraph_t graph = nullptr;
+  must(cudaStreamEndCapture(stream.handle, &graph), "end of recording");
+  return std::make_unique<CudaRecording>(graph);
+}
+
+}  // namespace hone::cuda
