@@ -10,8 +10,8 @@
 
 namespace hone {
 
-// "ref" (double loops, the truth for tests), "cpu", "cuda", or "auto" (the fastest there is).
-// threads <= 0: default_threads(). Returns null and sets *why when it cannot be had here:
+// "ref" (double loops, the truth for tests), "cpu", "cuda", "cuda:1", or "auto" (the first GPU, or
+// the CPU). threads <= 0: default_threads(). Returns null and sets *why when it cannot be had here:
 // "cuda: this build has no CUDA backend".
 std::unique_ptr<Backend> open_backend(std::string_view name, int threads, std::string* why);
 

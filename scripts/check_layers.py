@@ -23,7 +23,8 @@ KERNELS = {
     "kernels/check.h": 0.0, "kernels/dtype.h": 0.1, "kernels/formats.h": 0.2,
     "kernels/parallel.": 0.2, "kernels/probe.h": 0.2, "kernels/convert.h": 0.2, "kernels/tensor_view.h": 0.3, "kernels/codec/": 0.4,
     "kernels/kv_tile.": 0.45, "kernels/ops.h": 0.5, "kernels/backend.h": 0.6, "kernels/simt/": 0.7,
-    "kernels/ref/": 0.8, "kernels/cpu/": 0.8, "kernels/cuda/": 0.8, "kernels/no_cuda/": 0.8,
+    "kernels/ref/": 0.8, "kernels/cpu/": 0.8, "kernels/cuda/": 0.8,
+    "kernels/open_cuda.h": 0.65, "kernels/no_cuda/": 0.8, "kernels/cuda_plugin/": 0.85,
     "kernels/open.": 0.9,
 }
 # What floors above may see of kernels/.

@@ -12,7 +12,7 @@ void prepare_input(Context& context, Product& product) {
   if (!product.weight[0].quantize_input || product.tokens == 0) return;
   const int64_t count = product.tokens * product.columns;
   auto* const values = reinterpret_cast<float*>(
-      context.input.reserve(sizeof(float) * static_cast<size_t>(count + product.tokens)));
+      context.rounded.reserve(sizeof(float) * static_cast<size_t>(count + product.tokens)));
   if (product.norm.weight) {
     rms_norm(reinterpret_cast<BackendContext&>(context), {.x = product.x,
                                                           .weight = product.norm.weight,
