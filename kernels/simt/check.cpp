@@ -1,3 +1,4 @@
+// The shadow of device and shared memory: who touched each byte last, and what that forbids.
 #include "kernels/simt/check.h"
 
 #include <dlfcn.h>
@@ -6,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <new>
 #include <set>
 #include <string>
 #include <vector>
@@ -41,7 +43,7 @@ struct Cell {
   bool allocated, initialised, in_flight;
 };
 
-constexpr size_t kRegion = size_t{256} << 20, kRedzone = 256;
+constexpr size_t kRegion = size_t{1} << 30, kRedzone = 256;
 
 template <class T>
 T* reserve(size_t n) {
@@ -54,16 +56,17 @@ T* reserve(size_t n) {
 char* const region = reserve<char>(kRegion);
 Cell* const shadow = reserve<Cell>(kRegion);
 size_t region_used = kRedzone;
-std::map<char*, size_t> allocations;
+std::map<char*, size_t> allocations, released_pieces;
 const char* arena_begin;
 size_t arena_bytes;
 
-uint32_t block = 0, first_block_of_launch = 1;
+uint32_t block = 1, first_block_of_launch = 2;  // 1: kernels before the first
 uint16_t block_syncs;
 // Since the block's last barrier: seen[a][b] is how far a knows what b did; [a][a] is a's own time.
 Clock seen[1024][1024];
 std::map<const void*, std::vector<Clock>> known_to;  // the same, for objects threads release to
 bool clocks_used = true;
+bool has_waited[1024];  // for the previous kernel
 uint16_t proxy_fences[1024];
 // Order between blocks: one that updates a flag after another, which fenced first, sees its writes.
 bool has_fenced[1024];
@@ -157,7 +160,8 @@ void check_access(const void* p, size_t bytes, Kind kind, Site site) {
                   seen[me][me],
                   proxy_fences[me],
                   kind == Kind::atomic};
-  if (kind == Kind::atomic && !inside(p, arena_begin, arena_bytes)) synchronise_blocks(p, me);
+  const bool global = !inside(p, arena_begin, arena_bytes);
+  if (kind == Kind::atomic && global) synchronise_blocks(p, me);
   if (kind == Kind::write) has_fenced[me] = false;
   for (size_t i = 0; i < bytes; ++i) {
     const char* at = static_cast<const char*>(p) + i;
@@ -166,6 +170,8 @@ void check_access(const void* p, size_t bytes, Kind kind, Site site) {
     if (c.in_flight)
       report("asynchronous copy not waited for", at, kind, site, &c.write, "copies to");
     if (kind != Kind::write && !c.initialised) report("uninitialised", at, kind, site);
+    if (global && !has_waited[me] && (kind != Kind::read || c.write.block != 0))
+      report("before wait_for_previous", at, kind, site);
     if (!ordered(c.write, me) && !(c.write.atomic && now.atomic))
       report("race", at, kind, site, &c.write, "wrote");
     if (kind == Kind::read) {
@@ -186,10 +192,21 @@ void check_access(const void* p, size_t bytes, Kind kind, Site site) {
 void variable(void* p, size_t bytes) {
   std::fill_n(&cell_of(p), bytes, Cell{{}, {}, {}, true, false, false});
 }
+// Bytes that an allocation takes, with its redzone.
+size_t with_redzone(size_t bytes) { return (bytes + 2 * kRedzone - 1) / kRedzone * kRedzone; }
+char* take(size_t bytes) {
+  const size_t whole = with_redzone(bytes);
+  for (auto it = released_pieces.begin(); it != released_pieces.end(); ++it) {
+    if (it->second != whole) continue;
+    char* p = it->first;
+    released_pieces.erase(it);
+    return p;
+  }
+  if (whole > kRegion - region_used) throw std::bad_alloc();
+  return region + std::exchange(region_used, region_used + whole);
+}
 void* allocate(size_t bytes) {
-  char* p = region + region_used;
-  region_used += (bytes + 2 * kRedzone - 1) / kRedzone * kRedzone;
-  if (region_used > kRegion) throw Error("simt: the checker's memory is used up");
+  char* p = take(bytes);
   variable(p, bytes);
   allocations[p] = bytes;
   return p;
@@ -197,6 +214,7 @@ void* allocate(size_t bytes) {
 void deallocate(void* p) {
   const auto it = allocations.find(static_cast<char*>(p));
   std::fill_n(&cell_of(p), it->second, Cell{});
+  released_pieces[it->first] = with_redzone(it->second);
   allocations.erase(it);
 }
 void* arena(size_t bytes) {
@@ -205,7 +223,11 @@ void* arena(size_t bytes) {
   return p;
 }
 void initialised(const void* p, size_t bytes) {
-  for (size_t i = 0; i < bytes; ++i) (&cell_of(p))[i].initialised = true;
+  std::fill_n(&cell_of(p), bytes, Cell{{}, {}, {}, true, true, false});
+}
+void written_by_kernel(const void* p, size_t bytes) {
+  initialised(p, bytes);
+  for (size_t i = 0; i < bytes; ++i) (&cell_of(p))[i].write.block = 1;
 }
 void access(const void* p, size_t bytes, Kind kind, Where at) {
   check_access(p, bytes, kind, site_of(at));
@@ -249,7 +271,7 @@ void launch_begins() {
   first_block_of_launch = block + 1;
   released.clear();
 }
-void block_begins(void* arena, size_t bytes, size_t used_before, unsigned threads) {
+void block_begins(void* arena, size_t bytes, size_t used_before, unsigned threads, bool overlap) {
   ++block;
   block_syncs = 0;
   acquired.clear();
@@ -258,11 +280,13 @@ void block_begins(void* arena, size_t bytes, size_t used_before, unsigned thread
   reset_clocks(std::max(threads, set_up));
   set_up = threads;
   std::fill(std::begin(has_fenced), std::end(has_fenced), false);
+  std::fill(std::begin(has_waited), std::end(has_waited), !overlap);
   std::fill(std::begin(proxy_fences), std::end(proxy_fences), 0);
   arena_begin = static_cast<const char*>(arena);
   arena_bytes = bytes;
   std::fill_n(&cell_of(arena), used_before, Cell{});
 }
+void waited_for_previous() { has_waited[thread_number()] = true; }
 void block_synced() {
   ++block_syncs;
   reset_clocks(block_threads());

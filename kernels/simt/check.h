@@ -31,7 +31,8 @@ void* allocate(size_t bytes);
 void deallocate(void* p);
 void* arena(size_t bytes);
 void variable(void* p, size_t bytes);  // a piece of the arena that may be used, not yet written
-void initialised(const void* p, size_t bytes);
+void initialised(const void* p, size_t bytes);  // by the host, before any kernel runs
+void written_by_kernel(const void* p, size_t bytes);  // by one that may still run
 // Accesses made for a kernel by the emulator. read() and write() copy as well.
 void access(const void* p, size_t bytes, Kind kind, Where at);
 void read(void* to, const void* p, size_t bytes, Where at);
@@ -41,7 +42,8 @@ void copy_begins(void* dst, size_t bytes, Where at);
 void copy_landed(void* dst, size_t bytes, const void* released = nullptr);
 // Order: what the current thread did so far comes before what another does after it acquires.
 void launch_begins();
-void block_begins(void* arena, size_t bytes, size_t used_before, unsigned threads);
+void block_begins(void* arena, size_t bytes, size_t used_before, unsigned threads, bool overlap);
+void waited_for_previous();
 void block_synced();
 void warp_synced(unsigned mask);
 void release(const void* object);
@@ -55,6 +57,7 @@ inline void deallocate(void*) {}
 inline void* arena(size_t) { return nullptr; }
 inline void variable(void*, size_t) {}
 inline void initialised(const void*, size_t) {}
+inline void written_by_kernel(const void*, size_t) {}
 inline void access(const void*, size_t, Kind, Where) {}
 inline void read(void* to, const void* p, size_t n, Where) { std::memcpy(to, p, n); }
 inline void write(void* p, const void* from, size_t n, Where) { std::memcpy(p, from, n); }
@@ -62,7 +65,8 @@ inline void read_by_proxy(void* to, const void* p, size_t n, Where) { std::memcp
 inline void copy_begins(void*, size_t, Where) {}
 inline void copy_landed(void*, size_t, const void* = nullptr) {}
 inline void launch_begins() {}
-inline void block_begins(void*, size_t, size_t, unsigned) {}
+inline void block_begins(void*, size_t, size_t, unsigned, bool) {}
+inline void waited_for_previous() {}
 inline void block_synced() {}
 inline void warp_synced(unsigned) {}
 inline void release(const void*) {}

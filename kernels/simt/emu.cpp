@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -44,7 +43,8 @@ struct Slot : Thread {  // a thread with the emulator's private state
   bool exited = false;
   std::shared_ptr<void> extra;
   std::vector<Copy> copies;
-  size_t group = 0;  // asynchronous copies issued now belong to this group
+  size_t group = 0;     // asynchronous copies issued now belong to this group
+  bool waited = false;  // for the previous kernel
 };
 
 struct Variable {
@@ -90,6 +90,7 @@ struct Worker {
   char* dynamic = nullptr;
   void (*body)(const void*) = nullptr;
   const void* context = nullptr;
+  bool overlap = false;
   std::exception_ptr error;
 
   static constexpr size_t kArena = 256 * 1024;  // what a matrix descriptor can address
@@ -110,7 +111,7 @@ struct Worker {
     if (config().order == Order::random) favourite = static_cast<unsigned>(random() % threads);
     variables.clear();
     poison_for_asan(arena, kArena);
-    check::block_begins(arena, kArena, arena_used, threads);
+    check::block_begins(arena, kArena, arena_used, threads, overlap);
     arena_used = 0;
     dynamic_bytes = 0;
     dynamic = shared ? allocate(shared, 128) : nullptr;
@@ -132,6 +133,7 @@ struct Worker {
       s.extra.reset();
       s.copies.clear();
       s.group = 0;
+      s.waited = !overlap;
       s.fiber.start(&Worker::enter);
       set_ready(i);
     }
@@ -146,6 +148,7 @@ struct Worker {
     Worker& w = *self.worker;
     try {
       w.body(w.context);
+      if (!self.waited) fail("a thread ended without wait_for_previous()");
       self.exited = true;
       if (++w.exited < w.threads) w.switch_to(self.fiber, w.next(), true);
       if (!w.deliveries.empty()) fail("the block ended with an asynchronous copy on its way");
@@ -383,57 +386,6 @@ void require_shared_range(const void* p, size_t bytes, const char* what) {
   fail(std::string(what) + ": not in this block's shared memory");
 }
 
-namespace {
-std::mutex buffers_mutex;
-std::map<const char*, size_t> buffers;  // device memory, by address
-}  // namespace
-
-void* device_alloc(size_t bytes) {
-  void* p = check::kOn ? check::allocate(bytes) : ::operator new (bytes, std::align_val_t{256});
-  poison(p, bytes);
-  const std::lock_guard lock(buffers_mutex);
-  buffers[static_cast<char*>(p)] = bytes;
-  return p;
-}
-void device_free(void* p) {
-  if (!p) return;
-  {
-    const std::lock_guard lock(buffers_mutex);
-    buffers.erase(static_cast<char*>(p));
-  }
-  if (check::kOn) check::deallocate(p);
-  else ::operator delete (p, std::align_val_t{256});
-}
-void require_device_memory(const void* p) {
-  if (!p) return;
-  const std::lock_guard lock(buffers_mutex);
-  const auto* c = static_cast<const char*>(p);
-  const auto after = buffers.upper_bound(c);
-  if (after == buffers.begin() || c >= std::prev(after)->first + std::prev(after)->second)
-    fail("launch: a pointer argument is not device memory");
-}
-
-template <class T>
-T fetch_add(T* p, T v, Where at) {
-  check::access(p, sizeof(T), check::Kind::atomic, at);
-  return std::atomic_ref<T>(*p).fetch_add(v, std::memory_order_relaxed);
-}
-template <class T>
-T fetch_max(T* p, T v, Where at) {
-  check::access(p, sizeof(T), check::Kind::atomic, at);
-  std::atomic_ref<T> a(*p);
-  T old = a.load();
-  while (old < v && !a.compare_exchange_weak(old, v)) {
-  }
-  return old;
-}
-template int fetch_add(int*, int, Where);
-template unsigned fetch_add(unsigned*, unsigned, Where);
-template unsigned long long fetch_add(unsigned long long*, unsigned long long, Where);
-template float fetch_add(float*, float, Where);
-template int fetch_max(int*, int, Where);
-template unsigned fetch_max(unsigned*, unsigned, Where);
-
 void copy_later(void* dst, const void* src, size_t bytes, size_t read, Where at) {
   check::access(src, read, check::Kind::read, at);
   check::copy_begins(dst, bytes, at);
@@ -453,7 +405,13 @@ void wait_copies(size_t leave_pending) {
   std::erase_if(copies, landed);
 }
 
-void run(Dim3 grid, Dim3 dim, size_t shared, void (*body)(const void*), const void* context) {
+void wait_for_previous() {
+  self().waited = true;
+  check::waited_for_previous();
+}
+
+void run(Dim3 grid, Dim3 dim, size_t shared, bool overlap, void (*body)(const void*),
+         const void* context) {
   const uint64_t threads = uint64_t{dim.x} * dim.y * dim.z;
   if (threads == 0 || threads > kMaxThreads || dim.z > 64) fail("launch: bad block " + name(dim));
   const uint64_t blocks = uint64_t{grid.x} * grid.y * grid.z;
@@ -474,6 +432,7 @@ void run(Dim3 grid, Dim3 dim, size_t shared, void (*body)(const void*), const vo
     if (!w) w = std::make_unique<Worker>();
     w->body = body;
     w->context = context;
+    w->overlap = overlap;
     try {
       for (uint64_t i; (i = taken++) < blocks;) {
         if (config().order == Order::reverse) i = blocks - 1 - i;

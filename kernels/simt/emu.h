@@ -53,6 +53,7 @@ struct Config {
   uint64_t seed = 1;
   int workers = 0;  // OS threads that blocks are spread over; 0: one per core
   size_t shared_limit = 227 * 1024;
+  size_t device_bytes = size_t{256} << 20;  // of device memory in all
 };
 Config& config();
 
@@ -94,12 +95,28 @@ T fetch_max(T* p, T v, Where at);
 
 void* shared_allocation(const void* key, size_t bytes, size_t align);
 void* dynamic_shared_allocation(size_t* bytes);
+// Device memory (emu_memory.cpp). Throws std::bad_alloc.
 void* device_alloc(size_t bytes);
 void device_free(void* p);
-void require_device_memory(const void* p);
+size_t device_bytes_in_use();
+void require_device_memory(const void* p, size_t bytes = 1);
+// Fails where a word of an argument points to memory of the host.
+void require_no_host_pointers(const void* argument, size_t bytes);
 template <class P>
 void check_argument(const P& p) {
-  if constexpr (std::is_pointer_v<P>) require_device_memory(p);
+  if constexpr (std::is_pointer_v<P>) {
+    if (p) require_device_memory(p);
+  } else if constexpr (std::is_class_v<P>) {
+    require_no_host_pointers(&p, sizeof p);
+  }
+}
+
+// Notes work instead of doing it, while a recording is under way (runtime_emulated.cpp).
+using Work = std::vector<std::function<void()>>;
+inline thread_local Work* recording = nullptr;
+inline void do_or_note(std::function<void()> work) {
+  if (recording) recording->push_back(std::move(work));
+  else work();
 }
 
 void copy_later(void* dst, const void* src, size_t bytes, size_t read, Where at);
@@ -120,7 +137,10 @@ T& state_in(std::shared_ptr<void>& p) {
   return *static_cast<T*>(p.get());
 }
 
-void run(Dim3 grid, Dim3 block, size_t shared, void (*body)(const void*), const void* context);
+void wait_for_previous();
+// overlap: as Stream's.
+void run(Dim3 grid, Dim3 block, size_t shared, bool overlap, void (*body)(const void*),
+         const void* context);
 
 // Fills memory the GPU would leave undefined. Every 8-, 16- and 32-bit float in it is a NaN.
 inline void poison(void* p, size_t bytes) {
@@ -209,9 +229,10 @@ inline void sync_warp(unsigned mask = kFullWarp, emu::Where at = emu::Where::cur
   emu::depart();
 }
 inline void thread_fence() { emu::fence(); }
-// To be called in loops that wait for another thread.
-inline void wait_for_previous() {}  // kernels run one after the other here
+// Kernels run one after the other here; what is checked is that the call is not forgotten.
+inline void wait_for_previous() { emu::wait_for_previous(); }
 inline void start_next() {}
+// To be called in loops that wait for another thread.
 inline void spin_pause() { emu::yield(); }
 
 template <class T>
@@ -321,7 +342,7 @@ inline float fast_exp2(float x) { return std::exp2(x); }
 inline float fast_rsqrt(float x) { return 1.0f / std::sqrt(x); }
 
 struct Stream {
-  bool overlap = false;
+  bool overlap = false;  // each thread must call wait_for_previous(), and store nothing before it
   void wait() const {}
 };
 
@@ -348,17 +369,20 @@ class Buffer {
 
 // Runs kernel(args...) over the grid and returns when it is done. Throws emu::Error.
 template <class... P, class... A>
-void launch(void (*kernel)(P...), Dim3 grid, Dim3 block, size_t shared_bytes, Stream, A&&... args) {
+void launch(void (*kernel)(P...), Dim3 grid, Dim3 block, size_t shared_bytes, Stream stream,
+            A&&... args) {
   using Call = std::pair<void (*)(P...), std::tuple<std::decay_t<P>...>>;
   const Call call{kernel, {std::forward<A>(args)...}};
   std::apply([](const auto&... p) { (emu::check_argument(p), ...); }, call.second);
-  emu::run(
-      grid, block, shared_bytes,
-      [](const void* c) {
-        const auto& [k, params] = *static_cast<const Call*>(c);
-        std::apply(k, params);
-      },
-      &call);
+  emu::do_or_note([=] {
+    emu::run(
+        grid, block, shared_bytes, stream.overlap,
+        [](const void* c) {
+          const auto& [k, params] = *static_cast<const Call*>(c);
+          std::apply(k, params);
+        },
+        &call);
+  });
 }
 
 }  // namespace hone::simt

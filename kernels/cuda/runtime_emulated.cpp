@@ -1,0 +1,105 @@
+// runtime.h over the emulator of kernels/simt: "device memory" is host memory that only kernels and
+// copies may touch, and every kernel runs as it is launched. A recording notes launches and copies
+// within the device, as a CUDA graph does, so that what an op reads on the host while it is
+// recorded shows as wrong data when it is replayed.
+#include <cstring>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <utility>
+
+#include "kernels/cuda/runtime.h"
+
+namespace hone::cuda {
+namespace {
+
+namespace emu = simt::emu;
+
+class EmulatedRecording final : public Recording {
+ public:
+  explicit EmulatedRecording(emu::Work work) : work_(std::move(work)) {}
+  void run(simt::Stream) override {
+    for (const auto& each : work_) emu::do_or_note(each);
+  }
+
+ private:
+  emu::Work work_;
+};
+
+std::unique_ptr<emu::Work> under_way;  // what is being recorded
+
+void require_no_recording(const char* what) {
+  if (emu::recording) emu::fail(std::string(what) + " while work is recorded");
+}
+
+}  // namespace
+
+// Few multiprocessors, so that small shapes already fill them more than once.
+bool open_device(int index, DeviceInfo* device, std::string* why) {
+  if (index != 0) {
+    *why = "cuda: no device " + std::to_string(index) + "; there are 1";
+    return false;
+  }
+  *device = {.name = "emulator",
+             .index = 0,
+             .architecture = 90,
+             .multiprocessors = 6,
+             .shared_bytes = emu::config().shared_limit,
+             .total_bytes = emu::config().device_bytes};
+  return true;
+}
+
+size_t free_device_bytes() { return emu::config().device_bytes - emu::device_bytes_in_use(); }
+
+void* allocate_device(size_t bytes) { return emu::device_alloc(bytes); }
+void release_device(void* memory) { emu::device_free(memory); }
+
+void fill_zero(simt::Stream, void* memory, size_t bytes) {
+  emu::require_device_memory(memory, bytes);
+  emu::do_or_note([=] {
+    std::memset(memory, 0, bytes);
+    emu::check::initialised(memory, bytes);
+  });
+}
+
+void copy_to_device(simt::Stream, void* to, const void* from_host, size_t bytes) {
+  require_no_recording("a copy from the host");
+  emu::require_device_memory(to, bytes);
+  std::memcpy(to, from_host, bytes);
+  emu::check::initialised(to, bytes);
+}
+
+void copy_to_host(simt::Stream, void* to_host, const void* from, size_t bytes) {
+  require_no_recording("a copy to the host");
+  emu::require_device_memory(from, bytes);
+  std::memcpy(to_host, from, bytes);
+}
+
+void copy_on_device(simt::Stream, void* to, const void* from, size_t bytes) {
+  emu::require_device_memory(to, bytes);
+  emu::require_device_memory(from, bytes);
+  emu::do_or_note([=] {
+    std::memmove(to, from, bytes);
+    emu::check::initialised(to, bytes);
+  });
+}
+
+// overlap: kernels must keep the rules of dependent launches, though here they run in turn.
+simt::Stream make_stream() { return {.overlap = true}; }
+void close_stream(simt::Stream) {}
+
+void begin_recording(simt::Stream) {
+  require_no_recording("a recording begins");
+  under_way = std::make_unique<emu::Work>();
+  emu::recording = under_way.get();
+}
+
+std::unique_ptr<Recording> end_recording(simt::Stream) {
+  if (!emu::recording) emu::fail("the end of a recording that did not begin");
+  emu::recording = nullptr;
+  return std::make_unique<EmulatedRecording>(std::move(*std::exchange(under_way, nullptr)));
+}
+
+std::unique_ptr<GemmLibrary> open_gemm_library(simt::Stream, std::string*) { return nullptr; }
+
+}  // namespace hone::cuda
