@@ -34,10 +34,11 @@ Scratch::~Scratch() {
 // Weights in few large pieces: thousands of small ones would each take a page of the device.
 class Arena {
  public:
+  explicit Arena(size_t piece) : piece_(piece) {}
   std::byte* take(size_t bytes) {
     bytes = aligned(bytes);
     if (bytes > left_) {
-      const size_t piece = std::max(bytes, kPiece);
+      const size_t piece = std::max(bytes, piece_);
       pieces_.push_back(static_cast<std::byte*>(allocate_device(piece)));
       next_ = pieces_.back();
       left_ = piece;
@@ -45,7 +46,6 @@ class Arena {
     left_ -= bytes;
     return std::exchange(next_, next_ + bytes);
   }
-  Arena() = default;
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
   ~Arena() {
@@ -53,7 +53,7 @@ class Arena {
   }
 
  private:
-  static constexpr size_t kPiece = size_t{64} << 20;
+  size_t piece_;
   std::vector<std::byte*> pieces_;
   std::byte* next_ = nullptr;
   size_t left_ = 0;
@@ -71,7 +71,8 @@ std::string detail_of(const DeviceInfo& device) {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(const DeviceInfo& device, std::string* why) : detail_(detail_of(device)) {
+  CudaBackend(const DeviceInfo& device, std::string* why)
+      : detail_(detail_of(device)), weights_(device.weight_piece) {
     context_.device = device;
     context_.stream = make_stream();
     context_.gemm = open_gemm_library(context_.stream, why);
@@ -114,7 +115,7 @@ class CudaBackend final : public Backend {
     return cuda::place(context_, host, weights_.take(cuda::placed_bytes(host)));
   }
   size_t free_bytes() const override { return free_device_bytes(); }
-  bool normalises_input() const override { return true; }
+  bool few_ops() const override { return true; }
 
   bool begin_recording() override {
     cuda::begin_recording(context_.stream);

@@ -42,12 +42,6 @@ struct Context {
   Scratch weight{stream};             // gemm: a matrix decoded to 16 bits
   Scratch counters{stream};           // of last-block reductions: zero before and after each kernel
   std::unique_ptr<GemmLibrary> gemm;  // null where there is none: own kernels do all products
-};                       // partial results; free for each op's use from its start to its end
-Scratch weight{stream};  // gemm: a matrix decoded to 16 bits
-Scratch input{stream};   // gemm: activations converted to 16 bits
-Scratch counters{
-    stream};  // zero before and after each kernel that uses them (last-block reductions)
-std::unique_ptr<GemmLibrary> gemm;  // null where there is none: own kernels do all products
 };
 
 // BackendContext is an opaque name to callers; here it is this backend's Context.

@@ -17,8 +17,9 @@ struct DeviceInfo {
   int index = 0;
   int architecture = 0;  // 90 for compute capability 9.0
   int multiprocessors = 1;
-  size_t shared_bytes = 0;  // that a block may have
-  size_t total_bytes = 0;   // of device memory
+  size_t shared_bytes = 0;                 // that a block may have
+  size_t total_bytes = 0;                  // of device memory
+  size_t weight_piece = size_t{64} << 20;  // matrices lie together in pieces of so many bytes
 };
 
 // Chooses device `index` for this thread and reads its properties. False, and *why, when there is

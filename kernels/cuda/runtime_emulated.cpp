@@ -45,7 +45,8 @@ bool open_device(int index, DeviceInfo* device, std::string* why) {
              .architecture = 90,
              .multiprocessors = 6,
              .shared_bytes = emu::config().shared_limit,
-             .total_bytes = emu::config().device_bytes};
+             .total_bytes = emu::config().device_bytes,
+             .weight_piece = 0};  // each matrix on its own: reads past its end are seen
   return true;
 }
 

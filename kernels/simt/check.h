@@ -31,7 +31,7 @@ void* allocate(size_t bytes);
 void deallocate(void* p);
 void* arena(size_t bytes);
 void variable(void* p, size_t bytes);  // a piece of the arena that may be used, not yet written
-void initialised(const void* p, size_t bytes);  // by the host, before any kernel runs
+void initialised(const void* p, size_t bytes);        // by the host, before any kernel runs
 void written_by_kernel(const void* p, size_t bytes);  // by one that may still run
 // Accesses made for a kernel by the emulator. read() and write() copy as well.
 void access(const void* p, size_t bytes, Kind kind, Where at);

@@ -317,7 +317,8 @@ bool arrive(const char* op, unsigned mask, Where at) {
   Meeting* mine = nullptr;
   for (unsigned left = warp.active; left; left &= left - 1) {
     Meeting& m = warp.meetings[std::countr_zero(left)];
-    if (m.op == op && m.mask == mask && m.at == at) mine = &m;
+    if (m.op == op && m.mask == mask && m.at == at)
+      mine = &m;
     else if (m.mask & bit && m.arrived & mask)  // each waits for the other
       fail("divergent warp: some lanes are at " + std::string(m.op) + " (" + name(m.at) +
            "), others at " + op + " (" + name(at) + ")");

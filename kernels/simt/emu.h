@@ -115,8 +115,10 @@ void check_argument(const P& p) {
 using Work = std::vector<std::function<void()>>;
 inline thread_local Work* recording = nullptr;
 inline void do_or_note(std::function<void()> work) {
-  if (recording) recording->push_back(std::move(work));
-  else work();
+  if (recording)
+    recording->push_back(std::move(work));
+  else
+    work();
 }
 
 void copy_later(void* dst, const void* src, size_t bytes, size_t read, Where at);
@@ -203,8 +205,10 @@ T shuffle(const char* op, T v, int from, unsigned mask, Where at) {
   return collective<T>(op, mask, std::pair(v, from), at, [](const auto& lanes) {
     lanes.each([&](int lane) {
       const int from = lanes.in(lane).second, source = from < 0 || from > 31 ? lane : from;
-      if (lanes.has(source)) lanes.out(lane) = lanes.in(source).first;
-      else poison(&lanes.out(lane), sizeof(T));
+      if (lanes.has(source))
+        lanes.out(lane) = lanes.in(source).first;
+      else
+        poison(&lanes.out(lane), sizeof(T));
     });
   });
 }

@@ -57,8 +57,10 @@ void device_free(void* p) {
     in_use -= it->second;
     buffers.erase(it);
   }
-  if (check::kOn) check::deallocate(p);
-  else ::operator delete (p, std::align_val_t{256});
+  if (check::kOn)
+    check::deallocate(p);
+  else
+    ::operator delete (p, std::align_val_t{256});
 }
 size_t device_bytes_in_use() {
   const std::lock_guard lock(mutex);
