@@ -33,6 +33,8 @@ class Scratch {
   size_t bytes_ = 0;
 };
 
+struct Loader;  // weights.cpp
+
 struct Context {
   DeviceInfo device;
   simt::Stream stream;
@@ -42,6 +44,7 @@ struct Context {
   Scratch weight{stream};             // gemm: a matrix decoded to 16 bits
   Scratch counters{stream};           // of last-block reductions: zero before and after each kernel
   std::unique_ptr<GemmLibrary> gemm;  // null where there is none: own kernels do all products
+  std::shared_ptr<Loader> loader;     // null before the first place()
 };
 
 // BackendContext is an opaque name to callers; here it is this backend's Context.

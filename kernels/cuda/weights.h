@@ -17,14 +17,15 @@
 //                   3    |   w3     w7     w11    w15        are multiples of 16 (int4: 32)
 //
 //   scales   [rows, columns / group] F32, F16 or BF16, rows of their own also where the file has
-//            one for all; group is a multiple of 16 (packed: 32), or all columns. None with floats.
+//            one for all; group is a multiple of 16 (packed: 32), or all columns. None with F32, F16
+//            and BF16; 1 where a file has none for I8, F8E4M3 or packed elements.
 //   zeros    [rows, columns / group], or null
 //   index    null: 2:4 matrices become dense
 //
 //   stored as                              placed as
 //   F32 F16 BF16                           the same
 //   I8, packed 8 or fewer bits, F8E4M3     I8 (packed 4: packed 4), F8E4M3, where groups allow it
-//   Q8_0                                   I8, group 32, F16 scales: the same values
+//   Q8_0, Q5_0                             I8, group 32, F16 scales: the same values
 //   Q4_0                                   packed 4, group 32, F16 scales: the same values
 //   Q6_K                                   I8, group 16, F32 scales d * scale: the same values
 //   other blocks                           F16: rounded to 11 bits; F32 where beyond its range

@@ -1,0 +1,424 @@
+// Placing of weights: see weights.h. The host turns rows of a file into placed rows in pinned
+// memory, piece by piece, several threads at a time, while the device copies earlier pieces.
+#include "kernels/cuda/weights.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "kernels/check.h"
+#include "kernels/codec/codec.h"
+#include "kernels/convert.h"
+#include "kernels/cuda/staging.h"
+#include "kernels/formats.h"
+#include "kernels/parallel.h"
+
+namespace hone::cuda {
+
+struct Loader {
+  ThreadPool pool{default_threads()};
+  std::unique_ptr<Staging> staging = open_staging();
+};
+
+namespace {
+
+constexpr int64_t kSegment = 64;     // bytes that words are turned in; rows are multiples of it
+constexpr int64_t kAlignment = 256;  // of each array
+constexpr float kLargestF16 = 65504;
+
+int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// ---- What becomes of a matrix.
+
+struct Form {
+  DType type = DType::kF32;  // as in a WeightView
+  int packed_bits = 0;
+  int64_t group = 0;  // 0: no scales
+  DType scale_type = DType::kF32;
+  bool zeros = false;
+
+  bool turned() const { return packed_bits != 0 || info(type).block_bytes == 1; }
+};
+
+bool group_allowed(const WeightView& host, int64_t multiple) {
+  return !host.scales || host.group == host.columns || host.group % multiple == 0;
+}
+
+// Integers and fp8 with the scales of the file, or one of 1 for each row.
+Form with_scales(const WeightView& host, DType type, int packed_bits) {
+  return {.type = type,
+          .packed_bits = packed_bits,
+          .group = host.scales ? host.group : host.columns,
+          .scale_type = host.scales ? host.scale_type : DType::kF32,
+          .zeros = host.zeros != nullptr};
+}
+
+// Columns that `stored` neighbouring elements of a row stand for.
+int64_t spread(const WeightView& host, int64_t stored) { return host.index ? 2 * stored : stored; }
+
+// The largest magnitude a block can have, whatever its quants.
+float bound(const BlockQ4_1& b) {
+  return std::abs(f16_to_f32(b.d)) * 15 + std::abs(f16_to_f32(b.m));
+}
+float bound(const BlockQ5_1& b) {
+  return std::abs(f16_to_f32(b.d)) * 31 + std::abs(f16_to_f32(b.m));
+}
+template <typename KBlock>
+float bound_of_k(const KBlock& b, float largest_quant) {
+  return (std::abs(f16_to_f32(b.d)) * largest_quant + std::abs(f16_to_f32(b.dmin))) * 63;
+}
+float bound(const BlockQ4_K& b) { return bound_of_k(b, 15); }
+float bound(const BlockQ5_K& b) { return bound_of_k(b, 31); }
+
+// Values of a block of one of GGUF's types.
+template <typename Block>
+void decode(DType type, const Block& block, float (&out)[256]) {
+  decode_row(type, reinterpret_cast<const std::byte*>(&block), info(type).block_elements, out);
+}
+
+// Whether F16 can hold a matrix: from the scales of its blocks, and their values where those leave
+// a doubt.
+template <typename Block>
+bool blocks_fit_f16(const WeightView& host) {
+  const int64_t blocks = payload_row_bytes(host) / static_cast<int64_t>(sizeof(Block));
+  for (int64_t r = 0; r < host.rows; ++r) {
+    const std::byte* at = host.payload + r * host.row_stride;
+    for (int64_t i = 0; i < blocks; ++i, at += sizeof(Block)) {
+      Block block;
+      std::memcpy(&block, at, sizeof block);
+      if (bound(block) <= kLargestF16) continue;
+      float values[256] = {};
+      decode(host.type, block, values);
+      for (const float v : values) {
+        if (std::abs(v) > kLargestF16) return false;
+      }
+    }
+  }
+  return true;
+}
+
+Form form_of_blocks(const WeightView& host) {
+  switch (host.type) {
+    case DType::kQ8_0:
+    case DType::kQ5_0:
+      return {.type = DType::kI8, .group = spread(host, 32), .scale_type = DType::kF16};
+    case DType::kQ4_0:
+      return {.type = DType::kI32,
+              .packed_bits = 4,
+              .group = spread(host, 32),
+              .scale_type = DType::kF16};
+    case DType::kQ6_K:
+      return {.type = DType::kI8, .group = spread(host, 16), .scale_type = DType::kF32};
+    case DType::kQ4_1:
+      return {.type = blocks_fit_f16<BlockQ4_1>(host) ? DType::kF16 : DType::kF32};
+    case DType::kQ5_1:
+      return {.type = blocks_fit_f16<BlockQ5_1>(host) ? DType::kF16 : DType::kF32};
+    case DType::kQ4_K:
+      return {.type = blocks_fit_f16<BlockQ4_K>(host) ? DType::kF16 : DType::kF32};
+    case DType::kQ5_K:
+      return {.type = blocks_fit_f16<BlockQ5_K>(host) ? DType::kF16 : DType::kF32};
+    default:
+      CHECK(!"a block format without a form");
+  }
+  return {};
+}
+
+bool is_integer(const WeightView& host) { return host.packed_bits != 0 || host.type == DType::kI8; }
+
+Form form_of(const WeightView& host) {
+  if (is_integer(host)) {
+    if (host.packed_bits == 4 && group_allowed(host, 32)) return with_scales(host, DType::kI32, 4);
+    if (group_allowed(host, 16)) return with_scales(host, DType::kI8, 0);
+    return {};
+  }
+  if (host.type == DType::kF8E4M3 && !host.zeros && group_allowed(host, 16)) {
+    return with_scales(host, DType::kF8E4M3, 0);
+  }
+  if (host.scales) return {};
+  if (is_block(host.type)) return form_of_blocks(host);
+  if (host.type == DType::kF16 || host.type == DType::kBF16) return {.type = host.type};
+  return {};
+}
+
+// ---- Where its parts lie.
+
+struct Layout {
+  int64_t row_bytes = 0;   // of elements, without padding
+  int64_t row_stride = 0;  // of the payload
+  int64_t groups = 0;      // a row
+  int64_t scales = 0;      // offsets from the matrix's start
+  int64_t zeros = 0;
+  int64_t bytes = 0;
+};
+
+Layout layout_of(const WeightView& host, const Form& form) {
+  Layout at;
+  at.row_bytes =
+      form.packed_bits ? (host.columns * 4 + 31) / 32 * 4 : row_bytes(form.type, host.columns);
+  at.row_stride = round_up(at.row_bytes, kSegment);
+  at.groups = form.group ? host.columns / form.group : 0;
+  at.scales = round_up(host.rows * at.row_stride, kAlignment);
+  at.zeros =
+      round_up(at.scales + host.rows * at.groups * row_bytes(form.scale_type, 1), kAlignment);
+  at.bytes = at.zeros + (form.zeros ? host.rows * at.groups : 0);
+  return at;
+}
+
+// ---- Rows.
+
+// Turns the words of each segment as weights.h draws them; turning twice changes nothing.
+void turn_words(std::byte* row, int64_t bytes) {
+  for (std::byte* segment = row; segment < row + bytes; segment += kSegment) {
+    uint32_t from[4][4], to[4][4];
+    std::memcpy(from, segment, sizeof from);
+    for (int j = 0; j < 4; ++j) {
+      for (int t = 0; t < 4; ++t) to[t][j] = from[j][t];
+    }
+    std::memcpy(segment, to, sizeof to);
+  }
+}
+
+// A row of stored elements as it is, its columns that were not kept filled with `fill(column)`.
+template <typename T, typename Fill>
+void expand(const WeightView& host, int64_t row, const T* kept, T* dense, Fill fill) {
+  const std::byte* const index = host.index + row * (host.columns / 8);
+  for (int64_t q = 0; q < host.columns / 4; ++q) {
+    const unsigned nibble = std::to_integer<unsigned>(index[q / 2]) >> q % 2 * 4;
+    std::fill_n(dense + 4 * q, 4, fill(4 * q));
+    T pair[2];
+    std::memcpy(pair, kept + 2 * q, sizeof pair);
+    dense[4 * q + (nibble & 3)] = pair[0];
+    dense[4 * q + (nibble >> 2 & 3)] = pair[1];
+  }
+}
+
+// The integers of one block, as codes that a scale makes values of.
+void codes_of(const BlockQ8_0& block, int8_t* out) { std::copy_n(block.q, 32, out); }
+void codes_of(const BlockQ4_0& block, int8_t* out) {
+  for (int j = 0; j < 16; ++j) {
+    out[j] = static_cast<int8_t>((block.nibbles[j] & 15) - 8);
+    out[j + 16] = static_cast<int8_t>((block.nibbles[j] >> 4) - 8);
+  }
+}
+void codes_of(BlockQ5_0 block, int8_t* out) {
+  block.d = f32_to_f16(1);
+  float values[256];
+  decode(DType::kQ5_0, block, values);
+  for (int i = 0; i < 32; ++i) out[i] = static_cast<int8_t>(values[i]);
+}
+void codes_of(BlockQ6_K block, int8_t* out) {
+  block.d = f32_to_f16(1);
+  std::fill_n(block.scales, 16, int8_t{1});
+  float values[256];
+  decode(DType::kQ6_K, block, values);
+  for (int i = 0; i < 256; ++i) out[i] = static_cast<int8_t>(values[i]);
+}
+
+template <typename Block>
+void codes_of_blocks(const std::byte* row, int64_t count, int64_t elements, int8_t* out) {
+  for (int64_t i = 0; i < count; i += elements, row += sizeof(Block)) {
+    Block block;
+    std::memcpy(&block, row, sizeof block);
+    codes_of(block, out + i);
+  }
+}
+
+// The stored integers of a row.
+void stored_codes(const WeightView& host, const std::byte* payload, int8_t* out) {
+  const int64_t count = host.stored_columns();
+  if (host.packed_bits != 0) return unpack_row(payload, count, host.packed_bits, out);
+  switch (host.type) {
+    case DType::kQ8_0:
+      return codes_of_blocks<BlockQ8_0>(payload, count, 32, out);
+    case DType::kQ4_0:
+      return codes_of_blocks<BlockQ4_0>(payload, count, 32, out);
+    case DType::kQ5_0:
+      return codes_of_blocks<BlockQ5_0>(payload, count, 32, out);
+    case DType::kQ6_K:
+      return codes_of_blocks<BlockQ6_K>(payload, count, 256, out);
+    default:  // I8, F8E4M3
+      std::memcpy(out, payload, static_cast<size_t>(count));
+  }
+}
+
+// [columns] codes; those that were not kept stand for zero.
+const int8_t* dense_codes(const WeightView& host, const Form& form, int64_t row,
+                          const std::byte* payload, std::vector<int8_t>& memory) {
+  const int64_t stored = host.stored_columns();
+  memory.resize(static_cast<size_t>(host.columns + stored));
+  int8_t* const dense = memory.data();
+  if (!host.index) {
+    stored_codes(host, payload, dense);
+    return dense;
+  }
+  int8_t* const kept = dense + host.columns;
+  stored_codes(host, payload, kept);
+  const int8_t* const zeros = host.zeros ? host.zeros + row * (host.columns / form.group) : nullptr;
+  expand(host, row, kept, dense,
+         [&](int64_t column) { return zeros ? zeros[column / form.group] : int8_t{0}; });
+  return dense;
+}
+
+void pack_nibbles(const int8_t* codes, int64_t count, std::byte* out) {
+  for (int64_t i = 0; i + 1 < count; i += 2) {
+    out[i / 2] = static_cast<std::byte>((codes[i] + 8) | (codes[i + 1] + 8) << 4);
+  }
+  if (count % 2 == 1) out[count / 2] = static_cast<std::byte>(codes[count - 1] + 8);
+}
+
+// True where placed elements are stored elements, byte for byte, but for their order.
+bool same_elements(const WeightView& host, const Form& form) {
+  return !host.index && host.type == form.type && host.packed_bits == form.packed_bits;
+}
+
+void fill_codes(const WeightView& host, const Form& form, int64_t row, std::byte* out) {
+  thread_local std::vector<int8_t> memory;
+  const std::byte* const payload = host.payload + row * host.row_stride;
+  const int8_t* const codes = dense_codes(host, form, row, payload, memory);
+  if (form.packed_bits == 4) {
+    pack_nibbles(codes, host.columns, out);
+  } else {
+    std::memcpy(out, codes, static_cast<size_t>(host.columns));
+  }
+}
+
+template <typename T>
+void expand_floats(const WeightView& host, int64_t row, std::byte* out) {
+  thread_local std::vector<T> kept;
+  kept.resize(static_cast<size_t>(host.stored_columns()));
+  std::memcpy(kept.data(), host.payload + row * host.row_stride, kept.size() * sizeof(T));
+  expand(host, row, kept.data(), reinterpret_cast<T*>(out), [](int64_t) { return T{0}; });
+}
+
+void fill_floats(const WeightView& host, const Form& form, int64_t row, std::byte* out) {
+  if (host.type == form.type && !host.scales) {  // 2:4
+    return form.type == DType::kF32 ? expand_floats<uint32_t>(host, row, out)
+                                    : expand_floats<uint16_t>(host, row, out);
+  }
+  if (form.type == DType::kF32) return decode_weight_row(host, row, reinterpret_cast<float*>(out));
+  thread_local std::vector<float> values;
+  values.resize(static_cast<size_t>(host.columns));
+  if (host.index) {
+    decode_weight_row(host, row, values.data());
+  } else {
+    widen_row(host.type, host.payload + row * host.row_stride, host.columns, values.data());
+  }
+  narrow_row(form.type, values.data(), host.columns, out);
+}
+
+void fill_payload(const WeightView& host, const Form& form, const Layout& at, int64_t row,
+                  std::byte* out) {
+  std::memset(out + at.row_bytes, 0, static_cast<size_t>(at.row_stride - at.row_bytes));
+  if (same_elements(host, form) && (form.group != 0 || !host.scales)) {
+    std::memcpy(out, host.payload + row * host.row_stride, static_cast<size_t>(at.row_bytes));
+  } else if (form.turned()) {
+    std::memset(out, 0, static_cast<size_t>(at.row_bytes));
+    fill_codes(host, form, row, out);
+  } else {
+    fill_floats(host, form, row, out);
+  }
+  if (form.turned()) turn_words(out, at.row_stride);
+}
+
+template <typename Block>
+void copy_scales(const std::byte* row, int64_t groups, std::byte* out) {
+  for (int64_t g = 0; g < groups; ++g) {
+    const Block* const block = reinterpret_cast<const Block*>(row) + g;  // packed: any alignment
+    std::memcpy(out + 2 * g, &block->d, 2);
+  }
+}
+
+void scales_of_q6_k(const std::byte* row, int64_t groups, std::byte* out) {
+  for (int64_t g = 0; g < groups; ++g) {
+    BlockQ6_K block;
+    std::memcpy(&block, row + g / 16 * static_cast<int64_t>(sizeof block), sizeof block);
+    const float scale = f16_to_f32(block.d) * static_cast<float>(block.scales[g % 16]);
+    std::memcpy(out + 4 * g, &scale, sizeof scale);
+  }
+}
+
+void fill_scales(const WeightView& host, int64_t groups, int64_t row, std::byte* out) {
+  if (host.scales) {
+    const int64_t bytes = row_bytes(host.scale_type, groups);
+    std::memcpy(out, host.scales + (host.scale_rows == 1 ? 0 : row * bytes),
+                static_cast<size_t>(bytes));
+    return;
+  }
+  const std::byte* const payload = host.payload + row * host.row_stride;
+  if (host.packed_bits == 0 && host.type == DType::kQ8_0) {
+    copy_scales<BlockQ8_0>(payload, groups, out);
+  } else if (host.packed_bits == 0 && host.type == DType::kQ4_0) {
+    copy_scales<BlockQ4_0>(payload, groups, out);
+  } else if (host.packed_bits == 0 && host.type == DType::kQ5_0) {
+    copy_scales<BlockQ5_0>(payload, groups, out);
+  } else if (host.packed_bits == 0 && host.type == DType::kQ6_K) {
+    scales_of_q6_k(payload, groups, out);
+  } else {
+    constexpr float kOne = 1;
+    for (int64_t g = 0; g < groups; ++g) std::memcpy(out + 4 * g, &kOne, sizeof kOne);
+  }
+}
+
+// ---- Sending.
+
+// fill(row, out) writes `stride` bytes for each of `rows`, which go to `to` one after the other.
+template <typename Fill>
+void send_rows(Context& context, std::byte* to, int64_t rows, int64_t stride, Fill fill) {
+  if (rows == 0 || stride == 0) return;
+  constexpr int64_t kRangeBytes = 64 << 10;  // of one thread's share of the work
+  Loader& loader = *context.loader;
+  const int64_t piece = std::max<int64_t>(1, static_cast<int64_t>(Staging::kPiece) / stride);
+  const int64_t grain = std::max<int64_t>(1, kRangeBytes / stride);
+  for (int64_t first = 0; first < rows; first += piece) {
+    const int64_t count = std::min(piece, rows - first);
+    std::byte* const memory = loader.staging->next(static_cast<size_t>(count * stride));
+    loader.pool.parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) fill(first + r, memory + r * stride);
+    });
+    loader.staging->send(context.stream, to + first * stride, static_cast<size_t>(count * stride));
+  }
+}
+
+WeightView view_of(const WeightView& host, const Form& form, const Layout& at,
+                   const std::byte* memory) {
+  WeightView view;
+  view.payload = memory;
+  view.type = form.type;
+  view.packed_bits = form.packed_bits;
+  view.rows = host.rows;
+  view.columns = host.columns;
+  view.row_stride = at.row_stride;
+  view.quantize_input = host.quantize_input;
+  if (form.group == 0) return view;
+  view.scales = memory + at.scales;
+  view.scale_type = form.scale_type;
+  view.scale_rows = host.rows;
+  view.group = form.group;
+  if (form.zeros) view.zeros = reinterpret_cast<const int8_t*>(memory + at.zeros);
+  return view;
+}
+
+}  // namespace
+
+size_t placed_bytes(const WeightView& host) {
+  return static_cast<size_t>(layout_of(host, form_of(host)).bytes);
+}
+
+WeightView place(Context& context, const WeightView& host, std::byte* memory) {
+  if (!context.loader) context.loader = std::make_shared<Loader>();
+  const Form form = form_of(host);
+  const Layout at = layout_of(host, form);
+  send_rows(context, memory, host.rows, at.row_stride,
+            [&](int64_t row, std::byte* out) { fill_payload(host, form, at, row, out); });
+  send_rows(context, memory + at.scales, host.rows, at.groups * row_bytes(form.scale_type, 1),
+            [&](int64_t row, std::byte* out) { fill_scales(host, at.groups, row, out); });
+  if (form.zeros) {
+    send_rows(context, memory + at.zeros, host.rows, at.groups, [&](int64_t row, std::byte* out) {
+      std::memcpy(out, host.zeros + row * at.groups, static_cast<size_t>(at.groups));
+    });
+  }
+  return view_of(host, form, at, memory);
+}
+
+}  // namespace hone::cuda
