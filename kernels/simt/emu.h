@@ -341,6 +341,11 @@ inline uint32_t f16x2_sub(uint32_t a, uint32_t b) {
   return emu::f16x2(a, b, 0, [](double x, double y, double) { return x - y; });
 }
 
+// Two floats, rounded; `low` goes to the low half.
+inline uint32_t f16x2_pack(float low, float high) {
+  return detail::float_to_f16(low) | static_cast<uint32_t>(detail::float_to_f16(high)) << 16;
+}
+
 inline float fast_exp(float x) { return std::exp(x); }
 inline float fast_exp2(float x) { return std::exp2(x); }
 inline float fast_rsqrt(float x) { return 1.0f / std::sqrt(x); }
