@@ -1,0 +1,71 @@
+// A row of activations, spread over a block, for kernels that pass over it more than once: it stays
+// in registers; what does not fit is read again.
+#pragma once
+
+#include "kernels/simt/device.h"
+
+namespace hone::cuda {
+
+// The row is x, or x + residual, which goes to sum if that is not null.
+struct RowInput {
+  const float* x;
+  int64_t dim;
+  const float* residual = nullptr;
+  float* sum = nullptr;
+};
+
+inline constexpr int kKept = 4;  // vectors that a thread keeps
+
+// This thread's part of a row.
+template <int kWidth>
+class RowPart {
+ public:
+  using Vector = simt::Vec<float, kWidth>;
+
+  // Reads it, and writes x + residual to sum.
+  __device__ __forceinline__ RowPart(const RowInput& args, int64_t row)
+      : args_(args), first_(row * args.dim) {
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) {
+      if (column(i) < args.dim) kept_[i] = read_input(column(i));
+    }
+    for (int64_t c = column(kKept); c < args.dim; c += stride()) read_input(c);
+  }
+
+  // f(column, values) for every vector of this thread.
+  template <class F>
+  __device__ __forceinline__ void each(F f) const {
+#pragma unroll
+    for (int i = 0; i < kKept; ++i) {
+      if (column(i) < args_.dim) f(column(i), kept_[i]);
+    }
+    for (int64_t c = column(kKept); c < args_.dim; c += stride()) f(c, read_again(c));
+  }
+
+ private:
+  static __device__ __forceinline__ int64_t stride() { return int64_t{blockDim.x} * kWidth; }
+  static __device__ __forceinline__ int64_t column(int i) {
+    return i * stride() + int64_t{threadIdx.x} * kWidth;
+  }
+
+  __device__ __forceinline__ Vector read_input(int64_t c) const {
+    Vector v = simt::load<kWidth>(args_.x + first_ + c);
+    if (!args_.residual) return v;
+    const Vector more = simt::load<kWidth>(args_.residual + first_ + c);
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) v[e] += more[e];
+    if (args_.sum) simt::store(args_.sum + first_ + c, v);
+    return v;
+  }
+  // The sum may lie over x or the residual, which then are no more.
+  __device__ __forceinline__ Vector read_again(int64_t c) const {
+    if (args_.residual && args_.sum) return simt::load<kWidth>(args_.sum + first_ + c);
+    return read_input(c);
+  }
+
+  const RowInput& args_;
+  int64_t first_;
+  Vector kept_[kKept];
+};
+
+}  // namespace hone::cuda
