@@ -28,7 +28,7 @@ __device__ __forceinline__ void write(float* row, int64_t column, int64_t column
   for (int i = 0; i < kCount && column + i < columns; ++i) row[column + i] = v[i];
 }
 
-template <Form kForm>
+template <PlacedForm kForm>
 __global__ void __launch_bounds__(kRowThreads)
     embed_kernel(const int32_t* ids, Table table, float* out, unsigned blocks, bool wide) {
   constexpr int kElements = word_elements(kForm);
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kRowThreads)
   }
 }
 
-template <Form kForm>
+template <PlacedForm kForm>
 void run(Context& context, const EmbedArgs& args) {
   const unsigned blocks = blocks_per_row(args.table.row_stride / 16, 1);
   const Table table{args.table.payload, args.table.row_stride, args.table.columns,
@@ -80,19 +80,19 @@ void run(Context& context, const EmbedArgs& args) {
 void embed(BackendContext& opaque, const EmbedArgs& args) {
   if (args.tokens == 0 || args.table.columns == 0) return;
   Context& context = own(opaque);
-  switch (form_of(args.table)) {
-    case Form::kF32:
-      return run<Form::kF32>(context, args);
-    case Form::kF16:
-      return run<Form::kF16>(context, args);
-    case Form::kBF16:
-      return run<Form::kBF16>(context, args);
-    case Form::kI8:
-      return run<Form::kI8>(context, args);
-    case Form::kI4:
-      return run<Form::kI4>(context, args);
-    case Form::kF8:
-      return run<Form::kF8>(context, args);
+  switch (placed_form(args.table)) {
+    case PlacedForm::kF32:
+      return run<PlacedForm::kF32>(context, args);
+    case PlacedForm::kF16:
+      return run<PlacedForm::kF16>(context, args);
+    case PlacedForm::kBF16:
+      return run<PlacedForm::kBF16>(context, args);
+    case PlacedForm::kI8:
+      return run<PlacedForm::kI8>(context, args);
+    case PlacedForm::kI4:
+      return run<PlacedForm::kI4>(context, args);
+    case PlacedForm::kF8:
+      return run<PlacedForm::kF8>(context, args);
   }
 }
 

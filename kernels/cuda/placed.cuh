@@ -7,29 +7,29 @@
 namespace hone::cuda {
 
 // The forms that weights.h knows.
-enum class Form { kF32, kF16, kBF16, kI8, kI4, kF8 };
+enum class PlacedForm { kF32, kF16, kBF16, kI8, kI4, kF8 };
 
-inline Form form_of(const WeightView& placed) {
-  if (placed.packed_bits == 4) return Form::kI4;
+inline PlacedForm placed_form(const WeightView& placed) {
+  if (placed.packed_bits == 4) return PlacedForm::kI4;
   switch (placed.type) {
     case DType::kF16:
-      return Form::kF16;
+      return PlacedForm::kF16;
     case DType::kBF16:
-      return Form::kBF16;
+      return PlacedForm::kBF16;
     case DType::kI8:
-      return Form::kI8;
+      return PlacedForm::kI8;
     case DType::kF8E4M3:
-      return Form::kF8;
+      return PlacedForm::kF8;
     default:
       CHECK(placed.type == DType::kF32);
-      return Form::kF32;
+      return PlacedForm::kF32;
   }
 }
 
-constexpr bool has_scales(Form form) { return form >= Form::kI8; }
+constexpr bool has_scales(PlacedForm form) { return form >= PlacedForm::kI8; }
 // Elements of a 32-bit word; of a 16-bit form: two.
-constexpr int word_elements(Form form) {
-  return form == Form::kI4 ? 8 : has_scales(form) ? 4 : form == Form::kF32 ? 1 : 2;
+constexpr int word_elements(PlacedForm form) {
+  return form == PlacedForm::kI4 ? 8 : has_scales(form) ? 4 : form == PlacedForm::kF32 ? 1 : 2;
 }
 
 // With a code u in its low bits this is the float 2^23 + u: integers become floats without the slow
@@ -47,28 +47,28 @@ __device__ __forceinline__ float fp8_value(uint32_t code) {
 }
 
 // The elements of a word, before zero point and scale.
-template <Form kForm>
+template <PlacedForm kForm>
 __device__ __forceinline__ void decode_word(uint32_t word, float (&out)[word_elements(kForm)]) {
-  if constexpr (kForm == Form::kI4) {
+  if constexpr (kForm == PlacedForm::kI4) {
 #pragma unroll
     for (int e = 0; e < 8; ++e) {
       out[e] = simt::bits<float>(kMagic | (word >> 4 * e & 15u)) - (kMagicValue + 8);
     }
-  } else if constexpr (kForm == Form::kI8) {
+  } else if constexpr (kForm == PlacedForm::kI8) {
     const uint32_t codes = word ^ 0x80808080u;
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       out[e] = simt::bits<float>(kMagic | (codes >> 8 * e & 255u)) - (kMagicValue + 128);
     }
-  } else if constexpr (kForm == Form::kF8) {
+  } else if constexpr (kForm == PlacedForm::kF8) {
 #pragma unroll
     for (int e = 0; e < 4; ++e) out[e] = fp8_value(word >> 8 * e & 255u);
-  } else if constexpr (kForm == Form::kF16) {
+  } else if constexpr (kForm == PlacedForm::kF16) {
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       out[e] = simt::detail::f16_to_float(static_cast<uint16_t>(word >> 16 * e));
     }
-  } else if constexpr (kForm == Form::kBF16) {
+  } else if constexpr (kForm == PlacedForm::kBF16) {
     out[0] = simt::bits<float>(word << 16);
     out[1] = simt::bits<float>(word & 0xffff0000u);
   } else {
@@ -77,7 +77,7 @@ __device__ __forceinline__ void decode_word(uint32_t word, float (&out)[word_ele
 }
 
 // In rows of scaled forms, chunk i of 16 bytes has words whose first columns are these.
-template <Form kForm>
+template <PlacedForm kForm>
 __device__ __forceinline__ int64_t column_of_word(int64_t chunk, int j) {
   constexpr int kElements = word_elements(kForm);
   return (chunk / 4 * 16 + 4 * j + chunk % 4) * kElements;

@@ -53,8 +53,8 @@ std::unique_ptr<Recording> end_recording(simt::Stream stream);  // null: cannot 
 class GemmLibrary {
  public:
   virtual ~GemmLibrary() = default;
-  // out[t, r] = sum_c x[t, c] * weight[r, c], f32 sums. x and weight have 16-bit floats of `type`
-  // (F16 or BF16) or f32; strides count elements; beta 1 adds to out.
+  // out[t, r] = factor * sum_c x[t, c] * weight[r, c] + bias[r] + add[t, r], f32 sums. x and weight
+  // have 16-bit floats of `type` (F16 or BF16) or f32; strides count elements; add may be out.
   struct Product {
     DType type;
     const void* x;       // [tokens, columns]
@@ -62,7 +62,10 @@ class GemmLibrary {
     float* out;          // [tokens, rows], out_stride apart
     int64_t tokens, rows, columns;
     int64_t x_stride, weight_stride, out_stride;
-    float beta = 0;
+    float factor = 1;
+    const float* bias = nullptr;  // [rows], or null
+    const float* add = nullptr;   // [tokens, rows], add_stride apart, or null
+    int64_t add_stride = 0;
   };
   virtual void multiply(simt::Stream stream, const Product& product) = 0;
   // int8 x int8 -> int32, exact.
