@@ -17,7 +17,8 @@
 namespace hone {
 namespace {
 
-constexpr size_t kBufferBytes = size_t{256} << 10;
+constexpr size_t kBufferBytes = size_t{128} << 10;
+constexpr size_t kFaultedBytes = 2 * kBufferBytes;  // of a large read
 
 // The map serves those who compute from the weights in place. read() uses pread all the same: pages
 // that are only passed on then never count as this process's memory, and a failing disk is an errno
@@ -76,9 +77,7 @@ class PipeSource final : public ByteSource {
 
   size_t read(std::span<std::byte> out) override {
     size_t done = take_buffered(out);
-    if (out.size() - done >= kBufferBytes) {  // large: straight to where it belongs
-      done += read_fully(fd_.get(), out.subspan(done), subject_);
-    }
+    if (out.size() - done >= kBufferBytes) done += read_large(out.subspan(done));
     while (done < out.size() && fill(1)) done += take_buffered(out.subspan(done));
     position_ += done;
     return done;
@@ -108,6 +107,20 @@ class PipeSource final : public ByteSource {
   const std::byte* map() const override { return nullptr; }
 
  private:
+  // Straight to where it belongs. In pieces: what the producer has not sent yet takes no memory.
+  size_t read_large(std::span<std::byte> out) {
+    size_t done = 0;
+    while (done < out.size()) {
+      const std::span<std::byte> piece =
+          out.subspan(done, std::min(kFaultedBytes, out.size() - done));
+      fault_in(piece);
+      const size_t got = read_fully(fd_.get(), piece, subject_);
+      done += got;
+      if (got < piece.size()) break;
+    }
+    return done;
+  }
+
   size_t take_buffered(std::span<std::byte> out) {
     const size_t count = std::min(out.size(), end_ - begin_);
     if (count > 0) std::memcpy(out.data(), buffer_.data() + begin_, count);

@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 
 #include "libcommon/base/error.h"
 
@@ -76,6 +78,16 @@ void write_fully(int fd, std::span<const std::byte> bytes, const std::string& su
       bytes = bytes.subspan(static_cast<size_t>(put));
     }
   }
+}
+
+void fault_in([[maybe_unused]] std::span<std::byte> room) {
+#ifdef MADV_POPULATE_WRITE
+  static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(room.data()) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(room.data()) + room.size();
+  madvise(reinterpret_cast<void*>(begin), (end - begin + page - 1) / page * page,
+          MADV_POPULATE_WRITE);  // refused by Linux before 5.14: no harm
+#endif
 }
 
 void widen_pipe(int fd) {

@@ -42,6 +42,10 @@ size_t read_fully_at(int fd, std::span<std::byte> out, uint64_t offset, const st
 // Writes all of it or throws: a full disk is exit 4, a reader that went away exit 141.
 void write_fully(int fd, std::span<const std::byte> bytes, const std::string& subject);
 
+// Gives memory its pages all at once. A read into fresh memory takes them one by one, and on a pipe
+// it holds the pipe's lock all the while: the writer waits.
+void fault_in(std::span<std::byte> room);
+
 // Pipes of 64 KiB make neighbours of a pipeline take turns; asks for 1 MiB, where allowed.
 void widen_pipe(int fd);
 

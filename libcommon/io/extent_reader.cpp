@@ -6,6 +6,13 @@
 #include "libcommon/base/error.h"
 
 namespace hone {
+namespace {
+
+// Still in the core's cache after it was read; larger than a pipe's buffer, or every byte would
+// pass through that.
+constexpr size_t kHashedPiece = size_t{256} << 10;
+
+}  // namespace
 
 std::string ExtentReader::take_hash() {
   const std::string text = hash_->hex();
@@ -32,7 +39,7 @@ void ExtentReader::pass(uint64_t count) {
     if (source.skip(count) < count) fail_early(source.position());
     return;
   }
-  std::vector<std::byte> buffer(static_cast<size_t>(std::min<uint64_t>(count, 256 << 10)));
+  std::vector<std::byte> buffer(static_cast<size_t>(std::min<uint64_t>(count, kHashedPiece)));
   while (count > 0) {
     const auto step =
         std::span(buffer).first(static_cast<size_t>(std::min<uint64_t>(count, buffer.size())));
@@ -58,8 +65,13 @@ void ExtentReader::enter(const Extent& extent) {
 void ExtentReader::read(std::span<std::byte> out) {
   ByteSource& source = current_source();
   CHECK(source.position() - current_.begin + out.size() <= current_.bytes);
-  if (source.read(out) < out.size()) fail_early(source.position());
-  if (hash_) hash_->update(out);
+  const size_t largest = hash_ ? kHashedPiece : out.size();
+  while (!out.empty()) {
+    const std::span<std::byte> piece = out.first(std::min(out.size(), largest));
+    if (source.read(piece) < piece.size()) fail_early(source.position());
+    if (hash_) hash_->update(piece);
+    out = out.subspan(piece.size());
+  }
 }
 
 std::string ExtentReader::read_text() {
