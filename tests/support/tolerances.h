@@ -17,6 +17,9 @@ inline constexpr double kUlp = 0x1p-23;  // distance of neighbouring floats, rel
 inline constexpr double kExact = 0;
 // Dot products in f32 with 1 to 16 partial sums of up to 2048 terms: of sum |x| |w|.
 inline constexpr double kDot = 10 * kUlp;
+// Dot products of the CUDA backend, whose tensor cores take an activation as the sum of two 16-bit
+// floats: with bf16 2^-18 of it is lost; f32 sums are cut off, not rounded. Of sum |x| |w|.
+inline constexpr double kSplitDot = 0x1p-17;
 // Activation functions: of |x|. The polynomials err by 2 ulp, the formulas around them by a few.
 inline constexpr double kActivation = 6 * kUlp;
 // Norms: statistics in double, then three roundings in f32: of |weight| |x| factor + |bias|.
@@ -25,6 +28,8 @@ inline constexpr double kNorm = 4 * kUlp;
 inline constexpr double kRope = 2 * kUlp;
 // Attention: a relative error e of the weights; scores of magnitude s add s * kDot. Of max |v|.
 inline constexpr double kAttention = 40 * kUlp;
+// The same on tensor cores of a GPU, with operands in two halves of 11 bits. Of max |v|.
+inline constexpr double kCudaDecode = 100 * kUlp;
 
 // "" if |actual - expected| <= factor * magnitude everywhere, else the first failure in words. A
 // NaN fails. magnitudes: one per element.

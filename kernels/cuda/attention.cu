@@ -1,0 +1,14 @@
+// Attention over the cache, by one of two kernels.
+#include "kernels/check.h"
+#include "kernels/cuda/attention.cuh"
+
+namespace hone::cuda {
+
+void attention(BackendContext& opaque, const AttentionArgs& args) {
+  if (args.tokens == 0) return;
+  CHECK(args.kv_heads > 0 && args.heads % args.kv_heads == 0);
+  CHECK(args.head_dim <= kMaxHeadDim && args.capacity % kKvTile == 0);
+  decode_attention(own(opaque), args);
+}
+
+}  // namespace hone::cuda
