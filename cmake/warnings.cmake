@@ -2,12 +2,12 @@
 add_library(hone_flags INTERFACE)
 # -Wno-restrict: g++ 12 warns of overlapping copies in "literal" + std::string (GCC bug 105651).
 # -Wno-missing-field-initializers: designated initialisers leave fields at their defaults on purpose.
-target_compile_options(hone_flags INTERFACE -Wall -Wextra -Wno-restrict
-                       -Wno-missing-field-initializers)
+target_compile_options(hone_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-restrict
+                       -Wno-missing-field-initializers>)
 # Fused multiply-adds only where the source says so: formats are defined by separate roundings.
-target_compile_options(hone_flags INTERFACE -ffp-contract=off)
+target_compile_options(hone_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
 if(HONE_WERROR)
-  target_compile_options(hone_flags INTERFACE -Werror)
+  target_compile_options(hone_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()
 target_include_directories(hone_flags INTERFACE ${PROJECT_SOURCE_DIR})
 if(HONE_SANITIZE)

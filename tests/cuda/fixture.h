@@ -3,9 +3,7 @@
 // nvcc, on a GPU. Includes doctest: include it last.
 #pragma once
 
-#include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -17,7 +15,7 @@
 #include "tests/support/matrices.h"
 #include "tests/support/tolerances.h"
 // Last: its CHECK.
-#include "tests/support/doctest.h"
+#include "tests/simt/orders.h"
 
 namespace hone {
 
@@ -99,25 +97,5 @@ DeviceArray<T> unwritten(size_t count) {
 // A stored matrix as the device's kernels take it.
 inline WeightView place(const WeightView& host) { return device().place(host); }
 inline WeightView place(const StoredMatrix& matrix) { return place(matrix.view()); }
-
-// Runs a check under every order of the emulator's threads ($SIMT_ORDER names a single one); once
-// on a GPU.
-inline void in_every_order(const std::function<void()>& check) {
-#ifdef __CUDACC__
-  check();
-#else
-  using simt::emu::Order;
-  const char* const only = std::getenv("SIMT_ORDER");
-  for (const auto& [name, order] :
-       {std::pair("forward", Order::forward), std::pair("reverse", Order::reverse),
-        std::pair("random", Order::random)}) {
-    if (only && std::strcmp(only, name) != 0) continue;
-    INFO("thread order: ", name);
-    simt::emu::config().order = order;
-    check();
-  }
-  simt::emu::config().order = Order::forward;
-#endif
-}
 
 }  // namespace hone

@@ -1,0 +1,37 @@
+# The CUDA backend: libhone-cuda.so, a plug-in beside libhone.so. Programs never link it, nor any
+# library of CUDA: kernels/cuda_plugin/ opens it where the machine has a driver.
+set(HONE_CUDA AUTO CACHE STRING "CUDA backend: AUTO (where nvcc is found), ON or OFF")
+set(HONE_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;120-real;120-virtual" CACHE STRING
+    "Compute capabilities of the CUDA backend; for work on one machine its own alone: 90a-real")
+
+set(HONE_HAS_CUDA OFF)
+if(HONE_SANITIZE OR HONE_FOLDERS)
+  set(HONE_CUDA OFF)
+endif()
+if(HONE_CUDA STREQUAL "AUTO")
+  include(CheckLanguage)
+  set(CMAKE_CUDA_ARCHITECTURES 80)  # what the check compiles for
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(HONE_HAS_CUDA ON)
+  endif()
+elseif(HONE_CUDA)
+  set(HONE_HAS_CUDA ON)
+endif()
+
+if(HONE_HAS_CUDA)
+  set(CMAKE_CUDA_ARCHITECTURES 80)
+  enable_language(CUDA)
+  find_package(CUDAToolkit 12.8 REQUIRED)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 knows no C++20 for nvcc 13
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+  endif()
+  if(CMAKE_CXX_COMPILER_LAUNCHER AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
+  endif()
+endif()
+
+# For every target with CUDA sources. 20012: attributes of a function that is defaulted.
+set(HONE_CUDA_OPTIONS $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --threads=2
+    -diag-suppress=20012 -Xcompiler=-fvisibility=hidden>)

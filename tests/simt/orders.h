@@ -1,0 +1,36 @@
+// Thread orders of the emulator, for tests that a GPU runs too. Includes doctest: include it last.
+#pragma once
+
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "kernels/simt/device.h"
+// Last: its CHECK.
+#include "tests/support/doctest.h"
+
+namespace hone {
+
+// Runs a check under every order of the emulator's threads ($SIMT_ORDER names a single one); once
+// on a GPU.
+inline void in_every_order(const std::function<void()>& check) {
+#ifdef __CUDACC__
+  check();
+#else
+  using simt::emu::Order;
+  const char* const only = std::getenv("SIMT_ORDER");
+  for (const auto& [name, order] :
+       {std::pair("forward", Order::forward), std::pair("reverse", Order::reverse),
+        std::pair("random", Order::random)}) {
+    if (only && std::strcmp(only, name) != 0) continue;
+    INFO("thread order: ", std::string(name));
+    simt::emu::config().order = order;
+    check();
+  }
+  simt::emu::config().order = Order::forward;
+#endif
+}
+
+}  // namespace hone
