@@ -200,6 +200,25 @@ SIMT_DEVICE uint32_t f16x2_pack(float low, float high) {
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
   return r;
 }
+SIMT_DEVICE uint32_t bf16x2_pack(float low, float high) {
+  uint32_t r;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+// The two E4M3 in the low half of `pair`, as f16x2. Exact.
+SIMT_DEVICE uint32_t f16x2_from_f8(uint32_t pair) {
+#if __CUDA_ARCH__ >= 890
+  uint32_t r;
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(r) : "h"(static_cast<uint16_t>(pair)));
+  return r;
+#else
+  // The exponent of f16 has a bias that is 8 larger. Only 0x7f and 0xff, NaN, do not fit.
+  const uint32_t spread = (pair & 0xff) | (pair & 0xff00) << 8, magnitude = spread & 0x007f007f;
+  const uint32_t nan = (magnitude + 0x00010001u & 0x00800080u) * 0xfcu & 0x7e007e00u;
+  const uint32_t small = (spread & 0x00800080u) << 8 | magnitude << 7;
+  return f16x2_fma(small, 0x5c005c00u, 0x80008000u) | nan;
+#endif
+}
 SIMT_DEVICE uint32_t f16x2_sub(uint32_t a, uint32_t b) {
   uint32_t r;
   asm("sub.rn.f16x2 %0, %1, %2;" : "=r"(r) : "r"(a), "r"(b));

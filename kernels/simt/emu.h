@@ -346,6 +346,20 @@ inline uint32_t f16x2_pack(float low, float high) {
   return detail::float_to_f16(low) | static_cast<uint32_t>(detail::float_to_f16(high)) << 16;
 }
 
+inline uint32_t bf16x2_pack(float low, float high) {
+  return detail::float_to_bf16(low) | static_cast<uint32_t>(detail::float_to_bf16(high)) << 16;
+}
+// The two E4M3 in the low half of `pair`, as f16x2. Exact.
+inline uint32_t f16x2_from_f8(uint32_t pair) {
+  uint32_t r = 0;
+  for (int i = 0; i < 16; i += 8) {
+    const uint32_t sign = pair >> i << 8 & 0x8000, magnitude = pair >> i & 0x7f;
+    const float wide = detail::f16_to_float(static_cast<uint16_t>(magnitude << 7)) * 256;
+    r |= (sign | (magnitude == 0x7f ? 0x7fffu : detail::float_to_f16(wide))) << 2 * i;
+  }
+  return r;
+}
+
 inline float fast_exp(float x) { return std::exp(x); }
 inline float fast_exp2(float x) { return std::exp2(x); }
 inline float fast_rsqrt(float x) { return 1.0f / std::sqrt(x); }

@@ -20,6 +20,8 @@ inline constexpr double kDot = 10 * kUlp;
 // Dot products of the CUDA backend, whose tensor cores take an activation as the sum of two 16-bit
 // floats: with bf16 2^-18 of it is lost; f32 sums are cut off, not rounded. Of sum |x| |w|.
 inline constexpr double kSplitDot = 0x1p-17;
+// The same of matrices that the backend places as F16, rounded (GGUF's blocks with a minimum).
+inline constexpr double kHalfWeights = 0x1p-11;
 // Activation functions: of |x|. The polynomials err by 2 ulp, the formulas around them by a few.
 inline constexpr double kActivation = 6 * kUlp;
 // Norms: statistics in double, then three roundings in f32: of |weight| |x| factor + |bias|.

@@ -1,0 +1,193 @@
+// Launches of the products of few tokens: which kernel, how many blocks; and the exact product of
+// F32 weights, which models of ordinary size do not have.
+#include <algorithm>
+
+#include "kernels/check.h"
+#include "kernels/cuda/matvec.cuh"
+
+namespace hone::cuda {
+namespace {
+
+using namespace matvec_detail;
+
+// ---- F32: one warp for each row, all tokens; 32 partial sums.
+
+constexpr int kFloatWarps = 8;
+
+__device__ __forceinline__ float float_dot(const MatvecArgs& args, const float* weights, int token,
+                                           float* squares) {
+  const float* const x = args.x + token * args.columns;
+  float sum = 0, square_sum = 0;
+  for (int64_t c = lane_id(); c < args.columns; c += kWarpSize) {
+    float v = x[c];
+    if (args.norm) {
+      square_sum += v * v;
+      v *= args.norm[c];
+    }
+    sum += v * weights[c];
+  }
+  *squares = warp_sum(square_sum);
+  return warp_sum(sum);
+}
+
+__global__ void __launch_bounds__(kFloatWarps* kWarpSize) matvec_f32_kernel(MatvecArgs args) {
+  start_next();
+  wait_for_previous();
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kFloatWarps + warp_id();
+  if (at >= args.tiles * kTileRows) return;
+  const int64_t tile = at / kTileRows;
+  const Rows rows = rows_of(args, tile, 0);
+  const int64_t row = rows.first + at % kTileRows;
+  if (row >= rows.matrix->rows) return;
+  for (int token = 0; token < args.tokens; ++token) {
+    const auto value = [&](const MatvecMatrix& matrix) {
+      const auto* const weights =
+          reinterpret_cast<const float*>(matrix.payload + row * args.row_stride);
+      float squares;
+      const float sum = float_dot(args, weights, token, &squares);
+      const float factor = args.norm ? norm_factor_of(args, squares) : 1.0f;
+      return finished(args, matrix, sum, row, token, factor, true);
+    };
+    const float gated_with = args.gated ? value(args.matrix[1]) : 0.0f;
+    const float result = value(*rows.matrix);
+    if (lane_id() == 0) write_result(args, *rows.matrix, row, token, result, gated_with);
+  }
+}
+
+void launch_f32(Context& context, const MatvecArgs& args) {
+  const int64_t warps = args.tiles * kTileRows;
+  const auto blocks = static_cast<unsigned>((warps + kFloatWarps - 1) / kFloatWarps);
+  simt::launch(matvec_f32_kernel, {blocks}, {kFloatWarps * kWarpSize}, 0, context.stream, args);
+}
+
+// ---- The others.
+
+constexpr int kStages = 6;
+constexpr int kStrips = 8;
+
+template <Form F, Scaling kScaling>
+int64_t shared_bytes(const MatvecArgs& args, int tokens) {
+  return shared_of(sizeof(Stage<kScaling>) * kStages * kStrips, args.row_stride, segment_columns(F),
+                   kStrips, tokens, args.gated ? 2 : 1)
+      .bytes;
+}
+
+template <Form F, Scaling kScaling, int kTokenTiles>
+void launch_tiles(Context& context, const MatvecArgs& args) {
+  const DeviceInfo& device = context.device;
+  const auto shared = static_cast<size_t>(shared_bytes<F, kScaling>(args, args.tokens));
+  constexpr size_t kReserved = 1024;  // of each block, by the system
+  const size_t fit = (device.shared_bytes + kReserved) / (shared + kReserved);
+  const auto resident = static_cast<int64_t>(std::clamp<size_t>(fit, 1, 4));
+  const auto blocks =
+      static_cast<unsigned>(std::min(args.tiles, resident * device.multiprocessors));
+  simt::launch(matvec_kernel<F, kScaling, kTokenTiles, kStages, kStrips>, {blocks},
+               {kStrips * kWarpSize}, shared, context.stream, args);
+}
+
+MatvecArgs some_tokens(MatvecArgs args, int first, int count) {
+  args.tokens = count;
+  args.x += first * args.columns;
+  if (args.token_scale) args.token_scale += first;
+  if (args.residual) args.residual += first * args.matrix[0].rows;
+  for (int i = 0; i < args.matrices; ++i) {
+    args.matrix[i].out += first * args.matrix[i].out_stride;
+  }
+  return args;
+}
+
+// As many tokens at a time as shared memory holds.
+template <Form F, Scaling kScaling>
+void launch_form(Context& context, const MatvecArgs& args) {
+  int most = args.tokens;
+  const auto limit = static_cast<int64_t>(context.device.shared_bytes);
+  while (most > 1 && shared_bytes<F, kScaling>(args, most) > limit) --most;
+  for (int t = 0; t < args.tokens; t += most) {
+    const MatvecArgs part = some_tokens(args, t, std::min(most, args.tokens - t));
+    if (part.tokens <= kTileTokens) {
+      launch_tiles<F, kScaling, 1>(context, part);
+    } else if (part.tokens <= 2 * kTileTokens) {
+      launch_tiles<F, kScaling, 2>(context, part);
+    } else {
+      launch_tiles<F, kScaling, 4>(context, part);
+    }
+  }
+}
+
+template <Form F>
+void launch_scaled(Context& context, const MatvecArgs& args) {
+  const bool zeros = args.matrix[0].zeros != nullptr;
+  const bool one = args.groups <= 1;
+  if (!args.matrix[0].scales || (one && !zeros)) {
+    launch_form<F, Scaling::kRow>(context, args);
+  } else if (one || args.group % segment_columns(F) == 0) {
+    launch_form<F, Scaling::kSegment>(context, args);
+  } else {
+    launch_form<F, Scaling::kWord>(context, args);
+  }
+}
+
+bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+MatvecArgs args_of(const Product& product) {
+  const WeightView& first = product.weight[0];
+  MatvecArgs args{};
+  args.x = product.x;
+  args.norm = product.norm.weight;
+  args.eps = static_cast<float>(product.norm.eps);
+  args.vectors = product.columns % 4 == 0 && aligned(product.x) && aligned(product.norm.weight);
+  args.token_scale = product.token_scale;
+  args.residual = product.residual;
+  args.activation = product.activation;
+  args.gated = product.gated;
+  args.tokens = static_cast<int>(product.tokens);
+  args.matrices = product.matrices;
+  args.columns = product.columns;
+  args.row_stride = first.row_stride;
+  args.scale_type = first.scale_type;
+  args.group = static_cast<int>(first.group);
+  args.groups = first.scales ? static_cast<int>(first.columns / first.group) : 1;
+  for (int i = 0; i < product.matrices; ++i) {
+    const WeightView& weight = product.weight[i];
+    CHECK(weight.type == first.type && weight.packed_bits == first.packed_bits &&
+          weight.row_stride == first.row_stride && weight.group == first.group &&
+          weight.scale_type == first.scale_type && !weight.zeros == !first.zeros);
+    args.matrix[i] = {.payload = weight.payload,
+                      .scales = weight.scales,
+                      .zeros = weight.zeros,
+                      .bias = product.bias[i],
+                      .out = product.out[i],
+                      .out_stride = product.out_stride[i],
+                      .rows = weight.rows,
+                      .first_tile = args.tiles};
+    if (i == 0 || !product.gated) args.tiles += (weight.rows + kTileRows - 1) / kTileRows;
+  }
+  return args;
+}
+
+}  // namespace
+
+void matvec(Context& context, const Product& product) {
+  CHECK(product.tokens <= kMatvecTokens);
+  if (product.tokens == 0) return;
+  const MatvecArgs args = args_of(product);
+  if (args.tiles == 0) return;
+  const WeightView& weight = product.weight[0];
+  if (weight.packed_bits == 4) return launch_scaled<Form::kI4>(context, args);
+  switch (weight.type) {
+    case DType::kF32:
+      return launch_f32(context, args);
+    case DType::kF16:
+      return launch_form<Form::kF16, Scaling::kRow>(context, args);
+    case DType::kBF16:
+      return launch_form<Form::kBF16, Scaling::kRow>(context, args);
+    case DType::kI8:
+      return launch_scaled<Form::kI8>(context, args);
+    case DType::kF8E4M3:
+      return launch_scaled<Form::kF8>(context, args);
+    default:
+      CHECK(!"a matrix that place() does not make");
+  }
+}
+
+}  // namespace hone::cuda

@@ -1,0 +1,673 @@
+// Products of 1 to 16 tokens: weights stream from memory once, in the order they lie there, into
+// tensor cores.
+//
+// A block takes 16 rows of a matrix at a time, a tile; each of its warps takes one strip of the
+// columns, from all tiles of the block. A warp's loads run several 64-byte segments ahead, through
+// a ring in shared memory, across the ends of tiles: memory never waits for sums.
+//
+// Within a strip mma.m16n8k16 multiplies 16 rows by 8 columns: for each of 4 tokens two 16-bit
+// floats that add up to an activation, to 16 bits of precision with bf16 weights and 22 with the
+// others, which are exact in f16. Sums are f32. An f16 has a range of its own: each strip of a
+// token is multiplied by a power of two that brings its largest number below 2^15. Which column of
+// the segment meets which k of the mma is free as long as weights and activations agree: a lane
+// loads 16 bytes of a row and multiplies them where they are.
+//
+// Each number comes from sums in one order, by strip, then of the strips, which depends on the
+// shape of the matrix alone: a token gets the same bytes in any company.
+#pragma once
+
+#include "kernels/cuda/activation.cuh"
+#include "kernels/cuda/dequant.cuh"
+#include "kernels/cuda/products.h"
+
+namespace hone::cuda {
+
+// One of the matrices of a product.
+struct MatvecMatrix {
+  const std::byte* payload;
+  const std::byte* scales;
+  const int8_t* zeros;
+  const float* bias;
+  float* out;
+  int64_t out_stride;
+  int64_t rows;
+  int64_t first_tile;  // where tiles of all matrices are counted through
+};
+
+struct MatvecArgs {
+  const float* x;
+  const float* norm;  // or null
+  float eps;
+  bool vectors;  // x and norm can be read by 16 bytes
+  const float* token_scale;
+  const float* residual;
+  Activation activation;
+  bool gated;
+  int tokens;
+  int matrices;
+  int64_t columns;
+  int64_t row_stride;
+  int64_t tiles;  // of the first matrix where gated, else of all
+  DType scale_type;
+  int group;   // columns
+  int groups;  // a row
+  MatvecMatrix matrix[3];
+};
+
+// How scales apply: to whole rows; one to a segment of a row; one to each word that a lane loads.
+enum class Scaling { kRow, kSegment, kWord };
+
+namespace matvec_detail {
+
+using namespace simt;
+
+constexpr int kTileRows = 16;
+constexpr int kSegmentBytes = 64;
+constexpr int kBlockColumns = 32;  // that two mma take
+constexpr int kTileTokens = 4;     // of one mma
+
+// What a warp has in flight of one segment: 16 rows of elements, of scales and of zeros.
+template <Scaling kScaling>
+struct alignas(16) Stage {
+  static constexpr int kScaleWords = kScaling == Scaling::kRow       ? 0
+                                     : kScaling == Scaling::kSegment ? 1
+                                                                     : 4;
+  static constexpr int kZeroWords = (kScaleWords + 1) / 2;
+  uint32_t elements[2][kWarpSize][4];
+  uint32_t scales[kScaleWords ? kTileRows : 1][kScaleWords ? kScaleWords : 4];
+  uint32_t zeros[kZeroWords ? kTileRows : 1][kZeroWords ? kZeroWords : 4];
+};
+
+// Where things lie in a block's shared memory.
+struct Shared {
+  int64_t fragments;  // 16-byte units: [32-column blocks][tokens][2 parts][4]
+  int64_t partial;    // floats: [2][matrices of a tile][strips][tokens][16]
+  int64_t squares;    // floats: [strips][tokens]
+  int64_t bytes;
+};
+constexpr Shared shared_of(int64_t ring_bytes, int64_t row_stride, int columns, int strips,
+                           int tokens, int matrices) {
+  Shared at{};
+  at.fragments = ring_bytes;
+  at.partial = at.fragments + row_stride / kSegmentBytes * columns * 4 * tokens;
+  at.squares = at.partial + 4 * 2 * matrices * strips * tokens * kTileRows;
+  at.bytes = at.squares + 4 * strips * tokens;
+  return at;
+}
+
+// ---- Activations as B fragments.
+
+struct Eight {
+  float v[8];
+};
+
+// The first of each four columns that lane t of a quad multiplies in a block of 32.
+template <Form F>
+__device__ __forceinline__ int fragment_column(int t, int four) {
+  if constexpr (F == Form::kI8 || F == Form::kF8) return 16 * four + 4 * t;
+  return 8 * t + 4 * four;
+}
+
+__device__ __forceinline__ void load_four(const float* row, int64_t column, const MatvecArgs& args,
+                                          float* out) {
+  if (args.vectors && column + 4 <= args.columns) {
+    const Vec<float, 4> four = load<4>(row + column);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) out[i] = four[i];
+    return;
+  }
+#pragma unroll
+  for (int i = 0; i < 4; ++i) out[i] = column + i < args.columns ? row[column + i] : 0.0f;
+}
+
+// A token's activations for one lane and one block of columns, times the norm's weight; adds the
+// squares of what they were.
+template <Form F>
+__device__ __forceinline__ Eight load_eight(const MatvecArgs& args, int token, int64_t block, int t,
+                                            float* squares) {
+  Eight x;
+#pragma unroll
+  for (int four = 0; four < 2; ++four) {
+    const int64_t column = block * kBlockColumns + fragment_column<F>(t, four);
+    load_four(args.x + token * args.columns, column, args, x.v + 4 * four);
+    if (args.norm) {
+      float weight[4];
+      load_four(args.norm, column, args, weight);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        *squares += x.v[4 * four + i] * x.v[4 * four + i];
+        x.v[4 * four + i] *= weight[i];
+      }
+    }
+  }
+  return x;
+}
+
+__device__ __forceinline__ bool is_finite(float v) {
+  return (bits<uint32_t>(v) & 0x7f800000) != 0x7f800000;
+}
+
+// Two numbers as pairs of 16-bit floats whose sum they are, high halves and low. An infinity has no
+// low half.
+template <Form F>
+__device__ __forceinline__ void split(float a, float b, uint32_t* high, uint32_t* low) {
+  float high_a, high_b;
+  if constexpr (F == Form::kBF16) {
+    *high = bf16x2_pack(a, b);
+    high_a = bits<float>(*high << 16);
+    high_b = bits<float>(*high & 0xffff0000);
+  } else {
+    *high = f16x2_pack(a, b);
+    high_a = detail::f16_to_float(static_cast<uint16_t>(*high));
+    high_b = detail::f16_to_float(static_cast<uint16_t>(*high >> 16));
+  }
+  const float low_a = is_finite(high_a) ? a - high_a : 0.0f;
+  const float low_b = is_finite(high_b) ? b - high_b : 0.0f;
+  *low = F == Form::kBF16 ? bf16x2_pack(low_a, low_b) : f16x2_pack(low_a, low_b);
+}
+
+// The elements of pair i of 4 in the order that decoding gives weights in.
+template <Form F>
+__device__ __forceinline__ int pair_element(int i, int half) {
+  if constexpr (F == Form::kI4) return i + 4 * half;
+  if constexpr (F == Form::kI8) return i / 2 * 4 + i % 2 + 2 * half;
+  return 2 * i + half;
+}
+
+// A factor 2^n that brings `largest` into [2^14, 2^15), as far as floats reach.
+__device__ __forceinline__ float range_factor(float largest) {
+  const int exponent = static_cast<int>(bits<uint32_t>(largest) >> 23);
+  const int wanted = 127 + 14 + 127 - exponent;
+  return bits<float>(static_cast<uint32_t>(wanted > 253 ? 253 : wanted) << 23);
+}
+__device__ __forceinline__ float inverse_of_power(float factor) {
+  return bits<float>((254u << 23) - bits<uint32_t>(factor));
+}
+
+// One warp turns `blocks` blocks of columns of one token into fragments. Returns what undoes the
+// factor; *squares: the sum over the strip.
+template <Form F>
+__device__ __forceinline__ float prepare_token(const MatvecArgs& args, int token, int64_t first,
+                                               int blocks, uint32_t* fragments, float* squares) {
+  const int t = lane_id() % 4;
+  float factor = 1, sum = 0, unused = 0;
+  if constexpr (F != Form::kBF16) {
+    float largest = 0;
+    for (int b = lane_id() / 4; b < blocks; b += kWarpSize / 4) {
+      const Eight x = load_eight<F>(args, token, first + b, t, &unused);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const float magnitude = fabsf(x.v[i]);
+        if (is_finite(magnitude) && magnitude > largest) largest = magnitude;
+      }
+    }
+    factor = range_factor(warp_max(largest));
+  }
+  for (int b = lane_id() / 4; b < blocks; b += kWarpSize / 4) {
+    const Eight x = load_eight<F>(args, token, first + b, t, &sum);
+    Vec<uint32_t, 4> parts[2];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      split<F>(x.v[pair_element<F>(i, 0)] * factor, x.v[pair_element<F>(i, 1)] * factor,
+               &parts[0][i], &parts[1][i]);
+    }
+    uint32_t* const to = fragments + ((b * args.tokens + token) * 8 + t) * 4;
+    store(to, parts[0]);
+    store(to + 16, parts[1]);
+  }
+  *squares = warp_sum(sum);
+  return inverse_of_power(factor);
+}
+
+// ---- The stream of weights.
+
+// A warp's place in its part of the matrices: the segments of one strip, tile after tile.
+struct Place {
+  int64_t tile;
+  int matrix;  // of a gated pair
+  int segment;
+  int column;  // within its group
+  int group;
+};
+
+struct Strip {
+  int first;  // segment
+  int count;
+  int column;  // of its first segment, within its group
+  int group;
+};
+
+__device__ __forceinline__ Strip strip_of(const MatvecArgs& args, int segment_columns, int index,
+                                          int strips) {
+  const int segments = static_cast<int>(args.row_stride / kSegmentBytes);
+  Strip strip;
+  strip.first = static_cast<int>(int64_t{segments} * index / strips);
+  strip.count = static_cast<int>(int64_t{segments} * (index + 1) / strips) - strip.first;
+  strip.column = args.group ? strip.first * segment_columns % args.group : 0;
+  strip.group = args.group ? strip.first * segment_columns / args.group : 0;
+  return strip;
+}
+
+// Which matrix a tile belongs to.
+__device__ __forceinline__ int matrix_of(const MatvecArgs& args, int64_t tile) {
+  int i = 0;
+  if (!args.gated) {
+    while (i + 1 < args.matrices && tile >= args.matrix[i + 1].first_tile) ++i;
+  }
+  return i;
+}
+
+struct Rows {
+  const MatvecMatrix* matrix;
+  int64_t first;
+};
+__device__ __forceinline__ Rows rows_of(const MatvecArgs& args, int64_t tile, int pair) {
+  const int i = args.gated ? pair : matrix_of(args, tile);
+  const int64_t in_matrix = args.gated ? tile : tile - args.matrix[i].first_tile;
+  return {args.matrix + i, in_matrix * kTileRows};
+}
+__device__ __forceinline__ int64_t clamped(int64_t row, int64_t rows) {
+  return row < rows ? row : rows - 1;
+}
+
+// Moves to the next segment; true where it begins another tile.
+template <Form F>
+__device__ __forceinline__ bool advance(Place& place, const Strip& strip, const MatvecArgs& args) {
+  if (++place.segment < strip.count) {
+    place.column += segment_columns(F);
+    while (place.column >= args.group && place.group + 1 < args.groups) {
+      place.column -= args.group;
+      ++place.group;
+    }
+    return false;
+  }
+  place.segment = 0;
+  place.column = strip.column;
+  place.group = strip.group;
+  if (args.gated && place.matrix == 0) {
+    place.matrix = 1;
+  } else {
+    place.matrix = 0;
+    place.tile += gridDim.x;
+  }
+  return true;
+}
+
+// Issues loads, in order, one stage at a time.
+template <Form F, Scaling kScaling>
+struct Loader {
+  const std::byte* elements[2];
+  Rows rows;
+  Place place;
+
+  __device__ __forceinline__ void find_rows(const MatvecArgs& args, const Strip& strip) {
+    if (place.tile >= args.tiles) return;
+    rows = rows_of(args, place.tile, place.matrix);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int64_t row = clamped(rows.first + lane_id() / 4 + 8 * half, rows.matrix->rows);
+      elements[half] = rows.matrix->payload + row * args.row_stride +
+                       int64_t{strip.first} * kSegmentBytes + lane_id() % 4 * 16;
+    }
+  }
+
+  // The word of 4 bytes with byte `at` of an array of `bytes`, and what lies `words` after it.
+  __device__ __forceinline__ static const std::byte* word(const void* array, int64_t at, int words,
+                                                          int64_t bytes) {
+    const int64_t from = (at & ~int64_t{3}) + 4 * words;
+    return static_cast<const std::byte*>(array) + (from < bytes ? from : at & ~int64_t{3});
+  }
+
+  __device__ __forceinline__ void load_scales(const MatvecArgs& args, Stage<kScaling>& stage) {
+    using S = Stage<kScaling>;
+    constexpr int kLanes = kScaling == Scaling::kSegment ? 1 : 2;  // of a row
+    const int r = lane_id() / kLanes, part = lane_id() % kLanes;
+    if (r >= kTileRows) return;
+    const int64_t at = clamped(rows.first + r, rows.matrix->rows) * args.groups + place.group;
+    const int64_t count = rows.matrix->rows * args.groups;
+    const int size = args.scale_type == DType::kF32 ? 4 : 2;
+#pragma unroll
+    for (int i = part; i < S::kScaleWords; i += kLanes) {
+      cp_async<4>(&stage.scales[r][i], word(rows.matrix->scales, at * size, i, count * size));
+    }
+    if (rows.matrix->zeros) {
+#pragma unroll
+      for (int i = part; i < S::kZeroWords; i += kLanes) {
+        cp_async<4>(&stage.zeros[r][i], word(rows.matrix->zeros, at, i, count));
+      }
+    }
+  }
+
+  __device__ __forceinline__ void issue(const MatvecArgs& args, const Strip& strip,
+                                        Stage<kScaling>& stage) {
+    if (place.tile < args.tiles && strip.count > 0) {
+      cp_async<16>(stage.elements[0][lane_id()], elements[0]);
+      cp_async<16>(stage.elements[1][lane_id()], elements[1]);
+      if constexpr (kScaling != Scaling::kRow) load_scales(args, stage);
+      elements[0] += kSegmentBytes;
+      elements[1] += kSegmentBytes;
+      if (advance<F>(place, strip, args)) find_rows(args, strip);
+    }
+    cp_async_commit();
+  }
+};
+
+// ---- Multiplying.
+
+// A fragments of one 32-column block, or half of one, from the j-th words of two rows.
+template <Form F>
+__device__ __forceinline__ void mma_words(float (&sum)[4], uint32_t row0, uint32_t row1,
+                                          const CodeOffset (&offset)[2], const uint32_t* b) {
+  if constexpr (F == Form::kI4) {
+    uint32_t w0[4], w1[4];
+    decode_i4(row0, offset[0], w0);
+    decode_i4(row1, offset[1], w1);
+    mma<f16>(sum, {w0[0], w1[0], w0[1], w1[1]}, {b[0], b[1]});
+    mma<f16>(sum, {w0[2], w1[2], w0[3], w1[3]}, {b[2], b[3]});
+  } else {
+    uint32_t w0[2], w1[2];
+    if constexpr (F == Form::kI8) {
+      decode_i8(row0, offset[0], w0);
+      decode_i8(row1, offset[1], w1);
+    } else {
+      decode_f8(row0, w0);
+      decode_f8(row1, w1);
+    }
+    mma<f16>(sum, {w0[0], w1[0], w0[1], w1[1]}, {b[0], b[1]});
+  }
+}
+
+template <Form F>
+__device__ __forceinline__ void mma_floats(float (&sum)[4], const Vec<uint32_t, 4>& row0,
+                                           const Vec<uint32_t, 4>& row1, const uint32_t* b) {
+  using T = std::conditional_t<F == Form::kBF16, bf16, f16>;
+  mma<T>(sum, {row0[0], row1[0], row0[1], row1[1]}, {b[0], b[1]});
+  mma<T>(sum, {row0[2], row1[2], row0[3], row1[3]}, {b[2], b[3]});
+}
+
+// Scales and zeros of a stage's rows for one lane: row lane / 4 and 8 below it.
+template <Scaling kScaling>
+struct ScaleReader {
+  const Stage<kScaling>& stage;
+  DType type;
+  bool zeros;
+  int first[2];  // low bits of where the scales of each row begin, in elements
+  int last;      // last group of the row, from the first in the stage
+
+  __device__ __forceinline__ float scale(int half, int group) const {
+    const int r = lane_id() / 4 + 8 * half;
+    const int g = group < last ? group : last;
+    if (type == DType::kF32) return bits<float>(stage.scales[r][g]);
+    const auto* const halves = reinterpret_cast<const uint16_t*>(stage.scales[r]);
+    const uint32_t raw = halves[(first[half] & 1) + g];
+    return type == DType::kBF16 ? bits<float>(raw << 16)
+                                : detail::f16_to_float(static_cast<uint16_t>(raw));
+  }
+  __device__ __forceinline__ float zero(int half, int group) const {
+    if (!zeros) return 0;
+    const int r = lane_id() / 4 + 8 * half;
+    const auto* const bytes = reinterpret_cast<const int8_t*>(stage.zeros[r]);
+    return bytes[(first[half] & 3) + (group < last ? group : last)];
+  }
+};
+
+// Sums of a tile's strip: element i of tile `n` of 4 tokens.
+template <int kTokenTiles>
+struct Sums {
+  float v[kTokenTiles][4];
+  __device__ __forceinline__ void clear() {
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) v[n][i] = 0;
+    }
+  }
+  __device__ __forceinline__ void add(const Sums& other, float scale0, float scale1) {
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) v[n][i] += other.v[n][i] * (i < 2 ? scale0 : scale1);
+    }
+  }
+};
+
+// The j-th words of a lane's two rows, all tokens. b: fragments of the segment, by token tile.
+template <Form F, int kTokenTiles>
+__device__ __forceinline__ void mma_word(Sums<kTokenTiles>& sums, int j, uint32_t row0,
+                                         uint32_t row1, const CodeOffset (&offset)[2],
+                                         const Vec<uint32_t, 4> (&b)[kTokenTiles]) {
+  constexpr bool kHalf = F != Form::kI4;  // a word is half of a block
+#pragma unroll
+  for (int n = 0; n < kTokenTiles; ++n) {
+    mma_words<F>(sums.v[n], row0, row1, offset, b[n].v + (kHalf ? j % 2 * 2 : 0));
+  }
+}
+
+// B fragments of one block of columns. base: this lane's unit for the first token.
+template <int kTokenTiles>
+__device__ __forceinline__ void load_fragments(const uint32_t* block,
+                                               const int (&unit)[kTokenTiles],
+                                               Vec<uint32_t, 4> (&b)[kTokenTiles]) {
+#pragma unroll
+  for (int n = 0; n < kTokenTiles; ++n) b[n] = load<4>(block + unit[n]);
+}
+
+template <Form F, Scaling kScaling, int kTokenTiles>
+__device__ __forceinline__ void multiply(Sums<kTokenTiles>& sums, const MatvecArgs& args,
+                                         const Stage<kScaling>& stage, const uint32_t* fragments,
+                                         const int (&unit)[kTokenTiles], const Place& place,
+                                         const ScaleReader<kScaling>& scales) {
+  const Vec<uint32_t, 4> row0 = load<4>(stage.elements[0][lane_id()]);
+  const Vec<uint32_t, 4> row1 = load<4>(stage.elements[1][lane_id()]);
+  const int block_words = args.tokens * 32;
+  Vec<uint32_t, 4> b[kTokenTiles];
+  if constexpr (F == Form::kF16 || F == Form::kBF16) {
+    load_fragments(fragments, unit, b);
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; ++n) mma_floats<F>(sums.v[n], row0, row1, b[n].v);
+  } else if constexpr (kScaling == Scaling::kWord) {
+    constexpr int kWordColumns = segment_columns(F) / 4;
+    int column = place.column, group = 0;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      if (F == Form::kI4 || j % 2 == 0) {
+        load_fragments(fragments + (F == Form::kI4 ? j : j / 2) * block_words, unit, b);
+      }
+      Sums<kTokenTiles> part;
+      part.clear();
+      const CodeOffset offset[2] = {code_offset<F>(scales.zero(0, group)),
+                                    code_offset<F>(scales.zero(1, group))};
+      mma_word<F>(part, j, row0[j], row1[j], offset, b);
+      sums.add(part, scales.scale(0, group), scales.scale(1, group));
+      column += kWordColumns;
+      if (column >= args.group) {
+        column = 0;
+        ++group;
+      }
+    }
+  } else {
+    CodeOffset offset[2] = {code_offset<F>(0), code_offset<F>(0)};
+    Sums<kTokenTiles> part;
+    if constexpr (kScaling == Scaling::kSegment) {
+      part.clear();
+      if (scales.zeros) {
+        offset[0] = code_offset<F>(scales.zero(0, 0));
+        offset[1] = code_offset<F>(scales.zero(1, 0));
+      }
+    }
+    Sums<kTokenTiles>& to = kScaling == Scaling::kSegment ? part : sums;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      if (F == Form::kI4 || j % 2 == 0) {
+        load_fragments(fragments + (F == Form::kI4 ? j : j / 2) * block_words, unit, b);
+      }
+      mma_word<F>(to, j, row0[j], row1[j], offset, b);
+    }
+    if constexpr (kScaling == Scaling::kSegment) {
+      sums.add(part, scales.scale(0, 0), scales.scale(1, 0));
+    }
+  }
+}
+
+// ---- Results.
+
+// value of products.h, but for the activation and what follows it.
+__device__ __forceinline__ float finished(const MatvecArgs& args, const MatvecMatrix& matrix,
+                                          float sum, int64_t row, int token, float norm_factor,
+                                          bool row_scales) {
+  if (row_scales && matrix.scales) {
+    const std::byte* const scales = matrix.scales;
+    if (args.scale_type == DType::kF32) {
+      sum *= reinterpret_cast<const float*>(scales)[row];
+    } else if (args.scale_type == DType::kBF16) {
+      sum *= static_cast<float>(reinterpret_cast<const bf16*>(scales)[row]);
+    } else {
+      sum *= static_cast<float>(reinterpret_cast<const f16*>(scales)[row]);
+    }
+  }
+  sum *= norm_factor;
+  if (args.token_scale) sum *= args.token_scale[token];
+  return matrix.bias ? sum + matrix.bias[row] : sum;
+}
+
+__device__ __forceinline__ void write_result(const MatvecArgs& args, const MatvecMatrix& matrix,
+                                             int64_t row, int token, float value,
+                                             float gated_with) {
+  value = activate(args.activation, value);
+  if (args.gated) value *= gated_with;
+  if (args.residual) value += args.residual[token * matrix.rows + row];
+  matrix.out[token * matrix.out_stride + row] = value;
+}
+
+__device__ __forceinline__ float norm_factor_of(const MatvecArgs& args, float squares) {
+  return 1.0f / sqrtf(squares / static_cast<float>(args.columns) + args.eps);
+}
+
+// The block adds its warps' strips of a tile, in order, and writes what they give.
+__device__ __forceinline__ void write_tile(const MatvecArgs& args, int64_t tile, int strips,
+                                           const float* partial, const float* squares,
+                                           bool row_scales) {
+  const int numbers = args.tokens * kTileRows;
+  for (int i = static_cast<int>(threadIdx.x); i < numbers; i += static_cast<int>(blockDim.x)) {
+    const int token = i / kTileRows;
+    float factor = 1;
+    if (args.norm) {
+      float sum = 0;
+      for (int s = 0; s < strips; ++s) sum += squares[s * args.tokens + token];
+      factor = norm_factor_of(args, sum);
+    }
+    const Rows rows = rows_of(args, tile, 0);
+    const int64_t row = rows.first + i % kTileRows;
+    if (row >= rows.matrix->rows) continue;
+    const auto value = [&](const MatvecMatrix& matrix, const float* strip) {
+      float sum = 0;
+      for (int s = 0; s < strips; ++s) sum += strip[s * numbers + i];
+      return finished(args, matrix, sum, row, token, factor, row_scales);
+    };
+    const float gated_with = args.gated ? value(args.matrix[1], partial + strips * numbers) : 0.0f;
+    write_result(args, *rows.matrix, row, token, value(*rows.matrix, partial), gated_with);
+  }
+}
+
+// One strip of a tile: for each token 16 sums, the two halves of activations added.
+template <int kTokenTiles>
+__device__ __forceinline__ void store_partial(const Sums<kTokenTiles>& sums,
+                                              const float (&inverse)[kTokenTiles], int tokens,
+                                              float* partial) {
+#pragma unroll
+  for (int n = 0; n < kTokenTiles; ++n) {
+    const int token = n * kTileTokens + lane_id() % 4;
+    if (token >= tokens) continue;
+    float* const to = partial + token * kTileRows + lane_id() / 4;
+    to[0] = (sums.v[n][0] + sums.v[n][1]) * inverse[n];
+    to[8] = (sums.v[n][2] + sums.v[n][3]) * inverse[n];
+  }
+}
+
+// ---- The kernel. Grid: any number of blocks; tiles go around. Block: one warp for each strip.
+// kTokenTiles * 4 tokens at most; kStages of the ring.
+template <Form F, Scaling kScaling, int kTokenTiles, int kStages, int kStrips>
+__global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs args) {
+  using StageT = Stage<kScaling>;
+  std::byte* const memory = dynamic_shared<std::byte>();
+  const int pair = args.gated ? 2 : 1, warp = warp_id();
+  const Shared at = shared_of(sizeof(StageT) * kStages * kStrips, args.row_stride,
+                              segment_columns(F), kStrips, args.tokens, pair);
+  StageT* const ring = reinterpret_cast<StageT*>(memory) + warp * kStages;
+  float* const partial = reinterpret_cast<float*>(memory + at.partial);
+  float* const squares = reinterpret_cast<float*>(memory + at.squares);
+  const Strip strip = strip_of(args, segment_columns(F), warp, kStrips);
+
+  // Weights are constant: their loads start while the kernel ahead still runs.
+  Loader<F, kScaling> loader;
+  loader.place = {static_cast<int64_t>(blockIdx.x), 0, 0, strip.column, strip.group};
+  loader.find_rows(args, strip);
+#pragma unroll
+  for (int i = 0; i < kStages - 1; ++i) loader.issue(args, strip, ring[i]);
+  start_next();
+  wait_for_previous();
+
+  // Activations of this strip.
+  constexpr int kBlocks = segment_columns(F) / kBlockColumns;
+  uint32_t* const fragments = reinterpret_cast<uint32_t*>(memory + at.fragments) +
+                              int64_t{strip.first} * kBlocks * args.tokens * 32;
+  float inverse[kTokenTiles];
+  int unit[kTokenTiles];
+#pragma unroll
+  for (int n = 0; n < kTokenTiles; ++n) {
+    const int token = n * kTileTokens + lane_id() / 8;
+    unit[n] = ((token < args.tokens ? token : args.tokens - 1) * 8 + lane_id() / 4 % 2 * 4 +
+               lane_id() % 4) *
+              4;
+    inverse[n] = 1;
+#pragma unroll
+    for (int i = 0; i < kTileTokens; ++i) {
+      if (n * kTileTokens + i >= args.tokens) break;
+      float sum;
+      const float undo = prepare_token<F>(args, n * kTileTokens + i, int64_t{strip.first} * kBlocks,
+                                          strip.count * kBlocks, fragments, &sum);
+      if (lane_id() == 0) squares[warp * args.tokens + n * kTileTokens + i] = sum;
+      if (lane_id() % 4 == i) inverse[n] = undo;
+    }
+  }
+  sync_warp();
+
+  // Tile after tile.
+  Place place = {static_cast<int64_t>(blockIdx.x), 0, 0, strip.column, strip.group};
+  int slot = 0, parity = 0;
+  for (; place.tile < args.tiles; parity ^= 1) {
+    const int64_t tile = place.tile;
+    float* const sums_of_tile = partial + parity * pair * kStrips * args.tokens * kTileRows;
+    for (int m = 0; m < pair; ++m) {
+      const Rows rows = rows_of(args, tile, m);
+      Sums<kTokenTiles> sums;
+      sums.clear();
+      const int64_t row0 = clamped(rows.first + lane_id() / 4, rows.matrix->rows);
+      const int64_t row1 = clamped(rows.first + lane_id() / 4 + 8, rows.matrix->rows);
+      for (int s = 0; s < strip.count; ++s) {
+        cp_async_wait<kStages - 2>();
+        sync_warp();  // all have read the slot that is filled next
+        loader.issue(args, strip, ring[slot == 0 ? kStages - 1 : slot - 1]);
+        const ScaleReader<kScaling> scales{ring[slot],
+                                           args.scale_type,
+                                           rows.matrix->zeros != nullptr,
+                                           {static_cast<int>(row0 * args.groups + place.group),
+                                            static_cast<int>(row1 * args.groups + place.group)},
+                                           args.groups - 1 - place.group};
+        multiply<F, kScaling, kTokenTiles>(sums, args, ring[slot],
+                                           fragments + s * kBlocks * args.tokens * 32, unit, place,
+                                           scales);
+        if (++slot == kStages) slot = 0;
+        advance<F>(place, strip, args);
+      }
+      store_partial(sums, inverse, args.tokens,
+                    sums_of_tile + (m * kStrips + warp) * args.tokens * kTileRows);
+    }
+    if (strip.count == 0) place.tile += gridDim.x;
+    sync_block();
+    write_tile(args, tile, kStrips, sums_of_tile, squares, kScaling == Scaling::kRow);
+  }
+}
+
+}  // namespace matvec_detail
+}  // namespace hone::cuda
