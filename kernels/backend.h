@@ -48,8 +48,11 @@ class Backend {
   virtual size_t free_bytes() const { return 0; }
   // Moves bytes within the backend's memory.
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
-  // True where products take an InputNorm.
-  virtual bool normalises_input() const { return false; }
+  // True where each op costs a launch, so that fewer are better: products then take an InputNorm,
+  // and rope_kv_store is one pass.
+  virtual bool few_ops() const { return false; }
+  // Products round no activations, also where that is slower.
+  virtual void set_exact(bool) {}
   // Recording: ops called between begin and end are run, or noted where begin returned true, to be
   // run again by replay(), with one call and the same pointers. end returns -1 where nothing was
   // noted.

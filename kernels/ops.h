@@ -29,7 +29,7 @@ struct EmbedArgs {
 
 // A product may normalise its input on the way in: x / sqrt(mean(x^2) + eps) * weight per token, as
 // rms_norm does, spares writing and reading the normalised tokens. weight null: x as it is. Only
-// where Backend::normalises_input().
+// where Backend::few_ops().
 struct InputNorm {
   const float* weight = nullptr;  // [columns]
   double eps = 0;
@@ -199,8 +199,8 @@ struct GatherRowsArgs {
   int64_t dim;
 };
 
-// out[r] = index of the largest of x[r, :], the lowest of equals; -1 where there is a NaN or
-// nothing is finite.
+// out[r] = index of the largest of x[r, :], the lowest of equals; -1 where there is a NaN or a
+// positive infinity, or nothing is finite.
 struct ArgmaxArgs {
   const float* x;  // [rows, dim]
   int32_t* out;    // [rows]

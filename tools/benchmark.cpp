@@ -43,7 +43,7 @@ BenchmarkSubject load(const std::string& where, int threads, int64_t sequences) 
       .context = options.positions,
       .sequences = sequences,
       .compute = *compute_from_name(options.common.compute),
-      .kv_type = *kv_type_from_name(options.common.kv_type),
+      .kv_type = kv_type_from_name(options.common.kv_type),
       .max_memory = limit.empty() ? 0 : parse_bytes(limit, "--max-memory")};
   const std::string name = where == "-" ? "(stdin)" : where;
   if (options.scheme.empty()) {

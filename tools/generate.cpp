@@ -42,7 +42,7 @@ Engine start(int64_t sequences) {
                                               .context = options.context,
                                               .sequences = sequences,
                                               .compute = *compute_from_name(options.common.compute),
-                                              .kv_type = *kv_type_from_name(options.common.kv_type),
+                                              .kv_type = kv_type_from_name(options.common.kv_type),
                                               .max_memory = memory_limit()});
   struct sigaction action {};
   action.sa_handler = on_interrupt;

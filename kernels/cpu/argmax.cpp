@@ -1,5 +1,6 @@
 // The likeliest token of each row of logits; rows in parallel.
 #include <cmath>
+#include <limits>
 
 #include "kernels/cpu/cpu_ops.h"
 
@@ -10,7 +11,7 @@ int32_t largest(const float* x, int64_t dim) {
   int64_t best = 0;
   bool finite = false;
   for (int64_t i = 0; i < dim; ++i) {
-    if (std::isnan(x[i])) return -1;
+    if (!(x[i] < std::numeric_limits<float>::infinity())) return -1;
     finite = finite || std::isfinite(x[i]);
     if (x[i] > x[best]) best = i;
   }

@@ -12,13 +12,14 @@ constexpr int kThreads = 256;
 constexpr int64_t kPartElements = 2048;
 constexpr int64_t kMostParts = 128;  // of a row
 
-// An element as a number that orders like (value, lowest index); a NaN is above all others.
+// An element as a number that orders like (value, lowest index); a NaN and +infinity are above all
+// others.
 using Key = unsigned long long;
-constexpr Key kNanKey = ~Key{0};
+constexpr Key kRefusedKey = ~Key{0};
 
 __device__ __forceinline__ Key key_of(float value, int64_t index) {
   const auto raw = simt::bits<uint32_t>(value + 0.0f);  // -0 becomes 0: they are equal
-  if ((raw & 0x7fffffffu) > 0x7f800000u) return kNanKey;
+  if ((raw & 0x7fffffffu) > 0x7f800000u || raw == 0x7f800000u) return kRefusedKey;
   const uint32_t ordered = raw >> 31 ? ~raw : raw | 0x80000000u;
   return Key{ordered} << 32 | (0xffffffffu - static_cast<uint32_t>(index));
 }
@@ -87,7 +88,7 @@ __global__ void __launch_bounds__(kThreads)
   if (threadIdx.x < parts) all = partial[row * parts + threadIdx.x];
   all = reduce(all, scratch);
   if (threadIdx.x != 0) return;
-  const bool valid = all.key != kNanKey && all.finite != 0;
+  const bool valid = all.key != kRefusedKey && all.finite != 0;
   out[row] = valid ? static_cast<int32_t>(0xffffffffu - static_cast<uint32_t>(all.key)) : -1;
   arrived[row] = 0;
 }

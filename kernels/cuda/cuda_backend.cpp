@@ -116,6 +116,7 @@ class CudaBackend final : public Backend {
   }
   size_t free_bytes() const override { return free_device_bytes(); }
   bool few_ops() const override { return true; }
+  void set_exact(bool exact) override { context_.exact = exact; }
 
   bool begin_recording() override {
     cuda::begin_recording(context_.stream);

@@ -38,6 +38,7 @@ struct Loader;  // weights.cpp
 struct Context {
   DeviceInfo device;
   simt::Stream stream;
+  bool exact = false;                 // no product rounds activations
   Scratch scratch{stream};            // partial results; free for each op from its start to its end
   Scratch rounded{stream};            // products: tokens rounded to int8 or fp8
   Scratch input{stream};              // gemm: activations converted to 16 bits

@@ -1,6 +1,7 @@
 // The three products, each as one Product: weights straight from memory for few tokens, through
 // tensor cores by tiles for many.
-#include "kernels/check.h"
+#include <algorithm>
+
 #include "kernels/cuda/products.h"
 
 namespace hone::cuda {
@@ -34,12 +35,22 @@ void prepare_input(Context& context, Product& product) {
   product.token_scale = values + count;
 }
 
+Product some_tokens(Product product, int64_t first, int64_t count) {
+  product.tokens = count;
+  product.x += first * product.columns;
+  if (product.token_scale) product.token_scale += first;
+  if (product.residual) product.residual += first * product.weight[0].rows;
+  for (int i = 0; i < product.matrices; ++i) {
+    if (product.out[i]) product.out[i] += first * product.out_stride[i];
+  }
+  return product;
+}
+
 void run(Context& context, Product product) {
   prepare_input(context, product);
-  if (product.tokens <= kMatvecTokens) {
-    matvec(context, product);
-  } else {
-    gemm(context, product);
+  if (product.tokens > kMatvecTokens && !context.exact) return gemm(context, product);
+  for (int64_t t = 0; t < product.tokens; t += kMatvecTokens) {
+    matvec(context, some_tokens(product, t, std::min(kMatvecTokens, product.tokens - t)));
   }
 }
 

@@ -1,5 +1,7 @@
 // Elementwise ops and the choice of rows.
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "kernels/ref/ref_ops.h"
 
@@ -45,10 +47,10 @@ void argmax(BackendContext&, const ArgmaxArgs& args) {
   for (int64_t r = 0; r < args.rows; ++r) {
     const float* const x = args.x + r * args.dim;
     int64_t best = 0;
-    bool ordered = true;  // no NaN
+    bool ordered = true;  // neither NaN nor positive infinity
     bool finite = false;
     for (int64_t i = 0; i < args.dim; ++i) {
-      ordered = ordered && !std::isnan(x[i]);
+      ordered = ordered && x[i] < std::numeric_limits<float>::infinity();
       finite = finite || std::isfinite(x[i]);
       if (x[i] > x[best]) best = i;
     }

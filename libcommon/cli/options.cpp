@@ -47,11 +47,13 @@ std::vector<OptionDecl> compute_options(CommonOptions& common) {
           .flags = "--device",
           .value = "NAME",
           .help =
-              "Where to compute: auto (the fastest there is), cpu, or ref (plain loops in double "
-              "precision, slow; the reference for tests).",
+              "Where to compute: auto (a GPU where the model fits one, else the CPU), cpu, cuda or "
+              "cuda:N (NVIDIA GPU N), ref (plain loops in double precision, slow; the reference "
+              "for tests).",
           .target = &common.device,
-          .choices = {"auto", "cpu", "ref"},
-          .in_history = false});
+          .choices = {"auto", "cpu", "cuda", "ref"},
+          .in_history = false,
+          .other_choices = true});
   return options;
 }
 
@@ -74,10 +76,12 @@ std::vector<OptionDecl> session_options(CommonOptions& common) {
        .choices = {"auto", "f32", "int8"}},
       {.flags = "--kv-type",
        .value = "TYPE",
-       .help = "Element type of cached keys and values: f32 (the default) is exact; f16 and bf16 "
-               "take half of the memory and of the reading at long contexts, int8 a quarter.",
+       .help =
+           "Element type of cached keys and values: f32 is exact; f16 and bf16 take half of the "
+           "memory and of the reading at long contexts, int8 a quarter; auto is f32, on a GPU "
+           "f16.",
        .target = &common.kv_type,
-       .choices = {"f32", "f16", "bf16", "int8"}}};
+       .choices = {"auto", "f32", "f16", "bf16", "int8"}}};
 }
 
 OptionDecl verbose_option(CommonOptions& common) {

@@ -37,7 +37,7 @@ void bind(CLI::App& app, const OptionDecl& option) {
       option.target);
   bound->required(option.required);
   if (is_repeatable(option) && !is_positional(option)) bound->allow_extra_args(false);
-  if (!option.choices.empty()) bound->check(CLI::IsMember(option.choices));
+  if (!option.choices.empty() && !option.other_choices) bound->check(CLI::IsMember(option.choices));
 }
 
 // Paths by their last component: the same work on another machine leaves the same bytes.

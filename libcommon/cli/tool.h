@@ -24,6 +24,7 @@ struct OptionDecl {
   std::string group = "Options";
   bool in_history = true;  // false: cannot change the result's bytes (--threads, -o, --report, -v)
   int64_t least = 0;       // smallest value of an integer: they are counts, sizes and seeds
+  bool other_choices = false;  // choices are the usual values; others are judged later
 };
 
 struct Example {
@@ -54,7 +55,7 @@ struct CommonOptions {
   bool verbose = false;          // -v
   bool json = false;             // --json
   std::string compute = "auto";  // --compute auto|f32|int8
-  std::string kv_type = "f32";   // --kv-type f32|f16|bf16|int8
+  std::string kv_type = "auto";  // --kv-type auto|f32|f16|bf16|int8
 };
 std::vector<OptionDecl> compute_options(CommonOptions&);  // --device --threads --max-memory
 // The same without --device: for tools that multiply no matrix.

@@ -177,6 +177,28 @@ Graph build_graph(const ModelSpec& spec) {
   return graph;
 }
 
+bool is_vector(const WeightKey& key) {
+  switch (key.role) {
+    case Role::kEmbeddingNorm:
+    case Role::kAttentionNorm:
+    case Role::kQNorm:
+    case Role::kKNorm:
+    case Role::kFfnNorm:
+    case Role::kFinalNorm:
+      return true;
+    default:
+      return key.bias;
+  }
+}
+
+std::vector<WeightKey> matrices_of(const Node& node) {
+  std::vector<WeightKey> keys;
+  for (const WeightKey& key : node.weights) {
+    if (!is_vector(key)) keys.push_back(key);
+  }
+  return keys;
+}
+
 std::vector<int> producers(const Graph& graph) {
   std::vector<int> result(graph.values.size(), -1);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {

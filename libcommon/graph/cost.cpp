@@ -43,14 +43,16 @@ double biases(const Node& node) {
 void add_product(Cost& cost, const Node& node, const WeightTable& weights, double rows,
                  double results) {
   bool quantizes = false;
-  for (const WeightKey& key : node.weights) {
-    if (key.bias) continue;
+  const std::vector<WeightKey> matrices = matrices_of(node);
+  for (const WeightKey& key : matrices) {
     const WeightView& w = weights.matrix(key);
     cost.weight_bytes += stored_bytes(w);
     cost.flops += 2 * rows * static_cast<double>(w.rows) * static_cast<double>(w.stored_columns());
     quantizes = quantizes || w.quantize_input;
   }
-  const double columns = static_cast<double>(weights.matrix(node.weights[0]).columns);
+  const double columns = static_cast<double>(weights.matrix(matrices[0]).columns);
+  if (matrices.size() + biases(node) < node.weights.size())
+    cost.flops += kNormFlops * rows * columns;
   if (quantizes) cost.flops += kQuantizeFlops * rows * columns;  // siblings share the rounded input
   if (biases(node) > 0) cost.flops += results;
   if (node.inputs.size() > 1 || node.op == OpKind::kGatedMatmul) cost.flops += results;
@@ -82,6 +84,10 @@ void add_attention(Cost& cost, const Attributes& a, const CostShape& shape) {
   const double pairs = static_cast<double>(shape.tokens) * static_cast<double>(reach);
   cost.flops += pairs * static_cast<double>(a.heads) * (4 * static_cast<double>(a.head_dim) + 4);
   cost.cache_bytes += 2 * reach * a.kv_heads * kv_vector_bytes(shape.kv_type, a.head_dim);
+}
+
+void add_kv_store(Cost& cost, const Attributes& a, const CostShape& shape) {
+  cost.cache_bytes += 2 * shape.tokens * a.kv_heads * kv_vector_bytes(shape.kv_type, a.head_dim);
 }
 
 }  // namespace
@@ -122,8 +128,13 @@ Cost node_cost(const Graph& graph, const Node& node, const WeightTable& weights,
       break;
     }
     case OpKind::kKvStore:
-      cost.cache_bytes += 2 * shape.tokens * node.attributes.kv_heads *
-                          kv_vector_bytes(shape.kv_type, node.attributes.head_dim);
+      add_kv_store(cost, node.attributes, shape);
+      break;
+    case OpKind::kRotaryAttention:
+      cost.flops += kRopeFlops * (elements(graph, node.inputs, shape) -
+                                  elements(graph, {node.inputs[2]}, shape));
+      add_kv_store(cost, node.attributes, shape);
+      add_attention(cost, node.attributes, shape);
       break;
     case OpKind::kAttention:
       add_attention(cost, node.attributes, shape);

@@ -27,12 +27,30 @@ class NodeRunner {
   int64_t rows() const { return rows_of(node_.outputs[0]); }
   int64_t count() const { return rows() * columns_of(node_.outputs[0]); }
 
-  const WeightView& matrix(size_t i) const { return e_.weights_.matrix(node_.weights[i]); }
   const float* vector(size_t i) const { return e_.weights_.vector(node_.weights[i]); }
 
+  // Where matrix i stands among the weights.
+  size_t place_of(size_t i) const {
+    size_t at = 0;
+    for (;; ++at) {
+      CHECK(at < node_.weights.size());
+      if (!is_vector(node_.weights[at]) && i-- == 0) return at;
+    }
+  }
+  const WeightView& matrix(size_t i) const {
+    return e_.weights_.matrix(node_.weights[place_of(i)]);
+  }
   // The bias that follows weight i, or null.
   const float* bias_after(size_t i) const {
     return i + 1 < node_.weights.size() && node_.weights[i + 1].bias ? vector(i + 1) : nullptr;
+  }
+  const float* bias_of(size_t matrix) const { return bias_after(place_of(matrix)); }
+
+  // The norm that a product applies to its input, if it does.
+  InputNorm input_norm() const {
+    const WeightKey& first = node_.weights[0];
+    if (first.bias || !is_vector(first)) return {};
+    return {.weight = vector(0), .eps = a_.norm.eps};
   }
 
   void embed() const {
@@ -47,9 +65,10 @@ class NodeRunner {
                  .weight = matrix(0),
                  .out = out(),
                  .tokens = rows(),
-                 .bias = bias_after(0),
+                 .bias = bias_of(0),
                  .activation = a_.activation,
-                 .residual = residual()});
+                 .residual = residual(),
+                 .norm = input_norm()});
   }
 
   void gated_matmul() const {
@@ -58,22 +77,20 @@ class NodeRunner {
                        .up = matrix(1),
                        .out = out(),
                        .tokens = rows(),
-                       .activation = a_.activation});
+                       .activation = a_.activation,
+                       .norm = input_norm()});
   }
 
   void qkv_matmul() const {
     QkvMatmulArgs args = {};
     args.x = in(0);
     args.tokens = rows();
-    size_t next = 0;
-    for (size_t i = 0; i < node_.weights.size(); ++i) {
-      if (node_.weights[i].bias) continue;
-      args.weight[next] = matrix(i);
-      args.bias[next] = bias_after(i);
-      args.out[next] = out(next);
-      ++next;
+    args.norm = input_norm();
+    for (size_t i = 0; i < 3; ++i) {
+      args.weight[i] = matrix(i);
+      args.bias[i] = bias_of(i);
+      args.out[i] = out(i);
     }
-    CHECK(next == 3);
     ops_.qkv_matmul(args);
   }
 
@@ -108,33 +125,45 @@ class NodeRunner {
     if (in(0) != out()) {
       ops_.unary({.x = in(0), .out = out(), .count = count(), .activation = Activation::kNone});
     }
-    const int64_t columns = a_.heads * a_.head_dim;
-    for (const RopeRun& run : step_.rope) {
-      ops_.rope({.x = out() + run.begin * columns,
-                 .positions = step_.positions + run.begin,
-                 .inv_freq = run.inv_freq,
-                 .tokens = run.count,
-                 .heads = a_.heads,
-                 .head_dim = a_.head_dim,
-                 .rotary = a_.rotary,
-                 .attention_factor = a_.attention_factor});
-    }
+    for (const RopeRun& run : step_.rope) ops_.rope(rope_args(out(), a_.heads, run));
+  }
+
+  RopeArgs rope_args(float* x, int64_t heads, const RopeRun& run) const {
+    return {.x = x + run.begin * heads * a_.head_dim,
+            .positions = step_.positions + run.begin,
+            .inv_freq = run.inv_freq,
+            .tokens = run.count,
+            .heads = heads,
+            .head_dim = a_.head_dim,
+            .rotary = a_.rotary,
+            .attention_factor = a_.attention_factor};
   }
 
   const CacheLayer& cache() const { return step_.cache[static_cast<size_t>(node_.layer)]; }
 
-  void kv_store() const {
-    ops_.kv_store({.k = in(0),
-                   .v = in(1),
-                   .keys = cache().keys,
-                   .values = cache().values,
-                   .type = cache().type,
-                   .sequences = step_.sequences,
-                   .positions = step_.positions,
-                   .tokens = step_.tokens,
-                   .kv_heads = a_.kv_heads,
-                   .head_dim = a_.head_dim,
-                   .capacity = step_.capacity});
+  KvStoreArgs kv_store_args(const float* k, const float* v, int64_t begin, int64_t count) const {
+    const int64_t width = a_.kv_heads * a_.head_dim;
+    return {.k = k + begin * width,
+            .v = v + begin * width,
+            .keys = cache().keys,
+            .values = cache().values,
+            .type = cache().type,
+            .sequences = step_.sequences + begin,
+            .positions = step_.positions + begin,
+            .tokens = count,
+            .kv_heads = a_.kv_heads,
+            .head_dim = a_.head_dim,
+            .capacity = step_.capacity};
+  }
+  void kv_store() const { ops_.kv_store(kv_store_args(in(0), in(1), 0, step_.tokens)); }
+
+  void rotary_attention() const {
+    for (const RopeRun& run : step_.rope) {
+      ops_.rope_kv_store({.rope_q = rope_args(in(0), a_.heads, run),
+                          .rope_k = rope_args(in(1), a_.kv_heads, run),
+                          .store = kv_store_args(in(1), in(2), run.begin, run.count)});
+    }
+    attention();
   }
 
   void attention() const {
@@ -152,7 +181,7 @@ class NodeRunner {
                     .capacity = step_.capacity,
                     .scale = a_.scale,
                     .window = a_.window,
-                    .alibi_slopes = a_.alibi ? e_.slopes_.at(a_.heads).data() : nullptr});
+                    .alibi_slopes = a_.alibi ? e_.slopes_.at(a_.heads)->as<float>() : nullptr});
   }
 
   void gated_activation() const {
@@ -195,6 +224,8 @@ void NodeRunner::run() const {
       return kv_store();
     case OpKind::kAttention:
       return attention();
+    case OpKind::kRotaryAttention:
+      return rotary_attention();
     case OpKind::kUnary:
       return ops_.unary({.x = in(0), .out = out(), .count = count(), .activation = a_.activation});
     case OpKind::kGatedActivation:
@@ -213,6 +244,8 @@ bool has_kernel(const Backend& backend, OpKind op) {
   switch (op) {
     case OpKind::kNorm:
       return run.rms_norm.function && run.layer_norm.function;
+    case OpKind::kRotaryAttention:
+      return run.rope_kv_store.function && run.attention.function;
 #define X(Name, name)   \
   case OpKind::k##Name: \
     return run.name.function != nullptr;
@@ -236,11 +269,14 @@ bool has_kernel(const Backend& backend, OpKind op) {
 
 Executor::Executor(Backend& backend, const Graph& graph, const WeightTable& weights)
     : backend_(backend), graph_(graph), weights_(weights), buffers_(graph.values.size(), nullptr) {
-  // A backend with memory of its own will need the weights copied there: for the one that has it.
-  CHECK(backend.shares_host_memory());
   for (const Node& node : graph.nodes) {
     const int64_t heads = node.attributes.heads;
-    if (node.attributes.alibi) slopes_.try_emplace(heads, alibi_slopes(heads));
+    if (!node.attributes.alibi || slopes_.contains(heads)) continue;
+    const std::vector<float> slopes = alibi_slopes(heads);
+    const size_t bytes = slopes.size() * sizeof(float);
+    Buffer buffer(backend, static_cast<int64_t>(bytes));
+    backend.copy_in(buffer.as<void>(), slopes.data(), bytes);
+    slopes_.emplace(heads, std::make_shared<const Buffer>(std::move(buffer)));
   }
 }
 

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <span>
 #include <vector>
 
 #include "kernels/backend.h"
+#include "libcommon/graph/buffer.h"
 #include "libcommon/graph/graph.h"
 #include "libcommon/graph/plan.h"
 #include "libcommon/graph/weight_table.h"
@@ -44,8 +46,8 @@ struct StepInputs {
 // True where the backend has a kernel for every form of the op.
 bool has_kernel(const Backend& backend, OpKind op);
 
-// A graph bound to a backend, weights and memory. The backend must share host memory; what it
-// refers to must outlive it.
+// A graph bound to a backend, weights in the backend's memory (placed_weights.h) and values there;
+// what it refers to must outlive it.
 class Executor {
  public:
   Executor(Backend& backend, const Graph& graph, const WeightTable& weights);
@@ -66,8 +68,8 @@ class Executor {
   Backend& backend_;
   const Graph& graph_;
   const WeightTable& weights_;
-  std::vector<float*> buffers_;                   // by value id
-  std::map<int64_t, std::vector<float>> slopes_;  // ALiBi, by number of heads
+  std::vector<float*> buffers_;                              // by value id
+  std::map<int64_t, std::shared_ptr<const Buffer>> slopes_;  // ALiBi, by number of heads
 };
 
 }  // namespace hone

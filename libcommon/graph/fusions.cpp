@@ -21,6 +21,15 @@ constexpr Fusion kFusions[] = {
      "a pass over the product to add the residual", "pointwise"},
     {"residual-norm", "s = add(a, b); y = norm(s)", "y, s = norm(a, b)", "one reading of the sum",
      "norm"},
+    {"norm-qkv", "y = norm(x); q, k, v = qkv_matmul(y)", "q, k, v = qkv_matmul(x)",
+     "a launch, and writing and reading the normalised tokens", "product", true},
+    {"norm-gated", "y = norm(x); z = gated_matmul(y)", "z = gated_matmul(x)",
+     "a launch, and writing and reading the normalised tokens", "product", true},
+    {"norm-matmul", "y = norm(x); z = matmul+bias+activation(y)", "z = matmul(x)",
+     "a launch, and writing and reading the normalised tokens", "product", true},
+    {"rotary-attention", "a = rope(q); b = rope(k); s = kv_store(b, v); z = attention(a, s)",
+     "z = rotary_attention(q, k, v)", "two launches between the products and the attention",
+     "product", true},
 };
 
 constexpr Tolerance kTolerances[] = {

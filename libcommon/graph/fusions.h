@@ -25,6 +25,7 @@ struct Fusion {
   std::string_view fused;      // right side: one op
   std::string_view saves;      // for people
   std::string_view tolerance;  // a name in kTolerances
+  bool spares_launch = false;  // pays only where every op costs a launch: Backend::few_ops()
 };
 
 // In order of preference: where two rows compete for an op, the earlier takes it.

@@ -32,6 +32,7 @@ namespace hone {
   X(Rope, rope, 1, 1, 1, 1)                        \
   X(KvStore, kv_store, 2, 2, 1, 1)                 \
   X(Attention, attention, 2, 2, 1, 1)              \
+  X(RotaryAttention, rotary_attention, 3, 3, 1, 1) \
   X(Unary, unary, 1, 1, 1, 1)                      \
   X(GatedActivation, gated_activation, 2, 2, 1, 1) \
   X(GatherRows, gather_rows, 1, 1, 1, 1)
@@ -80,25 +81,27 @@ struct WeightKey {
 struct Attributes {
   Activation activation = Activation::kNone;  // matmul, gated_*, unary
   bool from_positions = false;                // embed: rows are positions, not token ids
-  NormSpec norm = {};                         // norm
+  NormSpec norm = {};                         // norm, and products that normalise their input
   int64_t norm_dim = 0;                       // norm: elements normalised together (head_dim: q, k)
-  int64_t heads = 0;                          // rope, attention
-  int64_t kv_heads = 0;                       // kv_store, attention
-  int64_t head_dim = 0;                       // rope, kv_store, attention
-  int64_t rotary = 0;                         // rope
-  double attention_factor = 1.0;              // rope
-  double scale = 0.0;                         // attention
-  int64_t window = 0;                         // attention
-  bool alibi = false;                         // attention
+  int64_t heads = 0;                          // rope, *attention
+  int64_t kv_heads = 0;                       // kv_store, *attention
+  int64_t head_dim = 0;                       // rope, kv_store, *attention
+  int64_t rotary = 0;                         // rope, rotary_attention
+  double attention_factor = 1.0;              // rope, rotary_attention
+  double scale = 0.0;                         // *attention
+  int64_t window = 0;                         // *attention
+  bool alibi = false;                         // *attention
 };
 
 struct Node {
   OpKind op = OpKind::kEmbed;
   std::vector<int> inputs = {};   // value ids. matmul: x [, residual]; norm: x [, residual];
-                                  // kv_store: k, v; attention: q, state; gated_activation: gate, up
+                                  // kv_store: k, v; attention: q, state; rotary_attention: q, k,
+                                  // v, of which q and k are turned in place; gated_activation:
+                                  // gate, up
   std::vector<int> outputs = {};  // norm with residual: out, sum; qkv_matmul: q, k, v
-  std::vector<WeightKey> weights =
-      {};  // each matrix or norm followed by its bias, where it has one
+  std::vector<WeightKey> weights = {};  // each matrix or norm followed by its bias, where it has
+                                        // one; the norm of a product's input comes first
   Attributes attributes = {};
   int64_t layer = -1;
   std::string name = {};                 // "layer 3 attn.q"
@@ -113,6 +116,11 @@ struct Graph {
 
 // The primitive graph of a decoder: embedding, layers, the wanted rows, final norm, head.
 Graph build_graph(const ModelSpec& spec);
+
+// True for weights that are vectors: biases and norms.
+bool is_vector(const WeightKey& key);
+// The keys of a node's matrices, in order.
+std::vector<WeightKey> matrices_of(const Node& node);
 
 // Index of the node that writes each value; -1 for a value that no node writes any more.
 std::vector<int> producers(const Graph& graph);

@@ -45,12 +45,23 @@ std::string escaping_value(const GraphIndex& index, const ParsedRow& row, const 
 std::vector<WeightKey> matrices_of(const std::vector<Node>& chain) {
   std::vector<WeightKey> keys;
   for (const Node& node : chain) {
-    if (node.op == OpKind::kNorm) continue;
-    for (const WeightKey& key : node.weights) {
-      if (!key.bias) keys.push_back(key);
-    }
+    for (const WeightKey& key : matrices_of(node)) keys.push_back(key);
   }
   return keys;
+}
+
+// A product applies an RMS norm over whole tokens on the way in, and no other.
+std::string unfit_norm(const GraphIndex& index, const std::vector<Node>& chain, const Node& fused) {
+  if (fused.op == OpKind::kNorm) return "";
+  for (const Node& node : chain) {
+    if (node.op != OpKind::kNorm) continue;
+    const Attributes& a = node.attributes;
+    const int64_t columns = index.graph.values[static_cast<size_t>(node.inputs[0])].columns;
+    if (a.norm.kind != NormKind::kRms || a.norm_dim != columns) {
+      return node.name + " is not an RMS norm over whole tokens";
+    }
+  }
+  return "";
 }
 
 // One kernel runs over all matrices of a fused op: they must be stored alike.
@@ -98,8 +109,12 @@ Node fused_node(const ParsedRow& row, const Match& match, const std::vector<Node
   for (const Node& part : chain) {
     node.weights.insert(node.weights.end(), part.weights.begin(), part.weights.end());
     node.merged.insert(node.merged.end(), part.merged.begin(), part.merged.end());
-    if (part.attributes.activation != Activation::kNone) {
-      node.attributes.activation = part.attributes.activation;
+    const Attributes& a = part.attributes;
+    if (a.activation != Activation::kNone) node.attributes.activation = a.activation;
+    if (part.op == OpKind::kNorm) node.attributes.norm = a.norm;
+    if (part.op == OpKind::kRope) {
+      node.attributes.rotary = a.rotary;
+      node.attributes.attention_factor = a.attention_factor;
     }
   }
   node.merged.emplace_back(row.fusion.name);
@@ -164,6 +179,7 @@ Trial try_at(const GraphIndex& index, const ParsedRow& row, int anchor, const We
   const Node fused = fused_node(row, match, candidate.chain);
   const auto [first, last] = insertion_range(index, fused, match.nodes);
   candidate.reason = escaping_value(index, row, match);
+  if (candidate.reason.empty()) candidate.reason = unfit_norm(index, candidate.chain, fused);
   if (candidate.reason.empty()) {
     candidate.reason = unlike_matrices(candidate.chain, fused, weights);
   }
@@ -228,6 +244,7 @@ void apply_row(Rewritten& state, const ParsedRow& row, const WeightTable& weight
 Rewritten rewrite(Graph graph, const WeightTable& weights, const RewriteOptions& options) {
   Rewritten state = {.graph = std::move(graph), .candidates = {}};
   for (const Fusion& fusion : options.rows) {
+    if (fusion.spares_launch && !options.few_ops) continue;
     apply_row(state, ParsedRow(fusion), weights, options);
     CHECK(broken_rules(state.graph).empty());
   }

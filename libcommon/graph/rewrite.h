@@ -32,6 +32,7 @@ struct RewriteOptions {
   std::span<const Fusion> rows = fusions();
   // True where the backend has a kernel for an op; unset: it has all.
   std::function<bool(OpKind)> has_kernel = {};
+  bool few_ops = false;  // rows that spare launches, too
 };
 
 // Each row in turn, at every place. Value ids keep their meaning: a value that both graphs have is

@@ -66,6 +66,7 @@ bool columns_agree(const Place& p) {
     case OpKind::kGatedMatmul:
     case OpKind::kQkvMatmul:
     case OpKind::kAttention:
+    case OpKind::kRotaryAttention:
       return true;
     case OpKind::kMatmul:
       return p.node.inputs.size() < 2 || p.in(1).columns == p.out(0).columns;
@@ -90,6 +91,10 @@ bool heads_fit(const Place& p) {
     case OpKind::kAttention:
       return p.in(0).columns == a.heads * a.head_dim && a.kv_heads > 0 &&
              a.heads % a.kv_heads == 0 && p.out(0).columns == p.in(0).columns;
+    case OpKind::kRotaryAttention:
+      return p.in(0).columns == a.heads * a.head_dim && a.kv_heads > 0 &&
+             a.heads % a.kv_heads == 0 && p.out(0).columns == p.in(0).columns &&
+             p.in(1).columns == a.kv_heads * a.head_dim && p.in(2).columns == p.in(1).columns;
     case OpKind::kNorm:
       return a.norm_dim > 0 && p.out(0).columns % a.norm_dim == 0;
     default:
@@ -99,11 +104,13 @@ bool heads_fit(const Place& p) {
 
 bool weights_fit(const Place& p) {
   const auto& weights = p.node.weights;
-  const auto biases = std::count_if(weights.begin(), weights.end(), [](auto& w) { return w.bias; });
-  const auto plain = static_cast<ptrdiff_t>(weights.size()) - biases;
+  const auto biases = static_cast<size_t>(
+      std::count_if(weights.begin(), weights.end(), [](auto& w) { return w.bias; }));
+  const auto plain = static_cast<ptrdiff_t>(matrices_of(p.node).size());
   switch (p.node.op) {
-    case OpKind::kMatmul:
     case OpKind::kNorm:
+      return plain == 0 && weights.size() - biases == 1 && biases <= 1;
+    case OpKind::kMatmul:
       return plain == 1 && biases <= 1;
     case OpKind::kGatedMatmul:
       return plain == 2 && biases == 0;

@@ -151,12 +151,12 @@ void check_weights(const Graph& graph, const WeightTable& table, const std::stri
   for (const Node& node : graph.nodes) {
     size_t matrix = 0;
     for (const WeightKey& key : node.weights) {
-      const bool is_vector = key.bias || node.op == OpKind::kNorm;
+      const bool vector = is_vector(key);
       const auto found = table.matrices.find(key);
-      if (is_vector ? !table.vectors.contains(key) : found == table.matrices.end()) {
+      if (vector ? !table.vectors.contains(key) : found == table.matrices.end()) {
         throw Error(subject + ": " + node.name + " has no " + (key.bias ? "bias" : "weight"));
       }
-      if (is_vector) continue;
+      if (vector) continue;
       const size_t output = node.op == OpKind::kQkvMatmul ? matrix++ : 0;
       const int64_t in = node.inputs.empty() ? columns(node.outputs[0]) : columns(node.inputs[0]);
       const bool fits =

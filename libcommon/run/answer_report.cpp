@@ -22,7 +22,7 @@ Json timings_json(const Session& session, const GenerateStatistics& statistics) 
   const double bytes = real(session.token_cost(0).weight_bytes) * real(s.decode_steps);
   return {{"load_seconds", session.model().load_seconds},
           {"int8_products", session.int8_products()},
-          {"kv_type", kv_type_name(session.options().kv_type)},
+          {"kv_type", kv_type_name(session.kv_type())},
           {"prompt_tokens", s.prompt_tokens},
           {"prefill_seconds", s.prefill_seconds},
           {"prefill_tokens_per_second", rate(real(s.prompt_tokens), s.prefill_seconds)},

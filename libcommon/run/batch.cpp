@@ -108,22 +108,47 @@ class Run {
                           .wants_logits = slot.done + 1 == slot.text.size()});
       }
     }
+    const int64_t made = all_greedy(tokens.size()) ? take_largest(tokens) : take_drawn(tokens);
+    count(prompt_tokens, made, seconds_since(begin));
+  }
+
+  // Nobody looks at the logits: the backend says which is the largest.
+  bool all_greedy(size_t tokens) const {
+    if (static_cast<int64_t>(tokens) > session_.options().max_batch_tokens) return false;
+    return std::all_of(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+      const GenerateRequest& request = requests_[slot.request];
+      return !slot.busy || (is_greedy(request.sampler) && !request.log_probabilities);
+    });
+  }
+
+  int64_t take_largest(std::span<const StepToken> tokens) {
+    const std::span<const int32_t> ids = session_.step_greedy(tokens);
+    const bool refused = std::any_of(ids.begin(), ids.end(), [](int32_t id) { return id < 0; });
+    if (refused) return take_drawn(tokens);  // again, to say what is wrong with the logits
+    int64_t made = 0;
+    for (Slot& slot : slots_) {
+      if (slot.busy) take_token(slot, ids[static_cast<size_t>(made++)], {});
+    }
+    return made;
+  }
+
+  int64_t take_drawn(std::span<const StepToken> tokens) {
     std::span<const float> logits = session_.step(tokens);
     const auto vocab = static_cast<size_t>(session_.vocab());
     int64_t made = 0;
     for (Slot& slot : slots_) {
       if (!slot.busy) continue;
-      take_token(slot, logits.first(vocab));
+      const std::span<const float> own = logits.first(vocab);
+      take_token(slot, sample(own, slot.text, requests_[slot.request].sampler), own);
       logits = logits.subspan(vocab);
       ++made;
     }
-    count(prompt_tokens, made, seconds_since(begin));
+    return made;
   }
 
-  void take_token(Slot& slot, std::span<const float> logits) {
+  void take_token(Slot& slot, int32_t id, std::span<const float> logits) {
     const GenerateRequest& request = requests_[slot.request];
     GenerateResult& result = results_[slot.request];
-    const int32_t id = sample(logits, slot.text, request.sampler);
     if (result.ids.empty()) result.first_token_seconds = seconds_since(start_);
     const auto& stops = request.stop_ids;
     if (std::find(stops.begin(), stops.end(), id) != stops.end()) {

@@ -84,7 +84,7 @@ Json model_row(const BenchmarkSubject& subject, double first_token_seconds) {
           {"first_token_seconds", first_token_seconds},
           {"memory_bytes", session.memory().total()},
           {"int8_products", session.int8_products()},
-          {"kv_type", kv_type_name(session.options().kv_type)},
+          {"kv_type", kv_type_name(session.kv_type())},
           {"backend", session.backend_name()},
           {"backend_detail", session.backend_detail()}};
 }

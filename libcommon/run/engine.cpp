@@ -29,7 +29,7 @@ Engine open_engine(const std::string& where, const SessionOptions& session) {
   log_verbose(text + engine.session->backend_name() + ", " + engine.session->backend_detail() +
               ", " + std::to_string(engine.session->int8_products()) +
               " matrices multiplied in int8, keys and values in " +
-              std::string(kv_type_name(session.kv_type)));
+              std::string(kv_type_name(engine.session->kv_type())));
   return engine;
 }
 

@@ -1,7 +1,6 @@
 #include "libcommon/run/kv_cache.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/check.h"
 
@@ -13,7 +12,6 @@ static_assert(kFirstCapacity % kKvTile == 0);
 
 KvCache::KvCache(Backend& backend, const ModelSpec& spec, const KvShape& shape)
     : backend_(backend), shape_(shape) {
-  CHECK(backend.shares_host_memory());
   for (const LayerSpec& layer : spec.layers) {
     layers_.push_back({.rows = shape.sequences * layer.attention.kv_heads,
                        .tile_bytes = kv_tile_bytes(shape.type, layer.attention.head_dim),
@@ -58,8 +56,8 @@ Buffer KvCache::grown(const Buffer& old, const Layer& layer, int64_t capacity) c
   const int64_t to = capacity / kKvTile * layer.tile_bytes;
   Buffer bigger(backend_, layer.rows * to);
   for (int64_t row = 0; row < layer.rows && from > 0; ++row) {
-    std::memcpy(bigger.as<std::byte>() + row * to, old.as<std::byte>() + row * from,
-                static_cast<size_t>(from));
+    backend_.copy(bigger.as<std::byte>() + row * to, old.as<std::byte>() + row * from,
+                  static_cast<size_t>(from));
   }
   return bigger;
 }

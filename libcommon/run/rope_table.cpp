@@ -2,22 +2,29 @@
 
 namespace hone {
 
-RopeTable::RopeTable(const ModelSpec& spec)
-    : spec_(spec),
+RopeTable::RopeTable(Backend& backend, const ModelSpec& spec)
+    : backend_(backend),
+      spec_(spec),
       dynamic_(spec.positions == PositionKind::kRope &&
                spec.rope.scaling == RopeScaling::kDynamic) {
-  if (spec.positions == PositionKind::kRope) {
-    base_ = rope_frequencies(spec.rope, spec.context, spec.context);
-  }
+  if (spec.positions == PositionKind::kRope) base_ = placed(spec.context);
+}
+
+Buffer RopeTable::placed(int64_t length) const {
+  const std::vector<double> values = rope_frequencies(spec_.rope, length, spec_.context);
+  const size_t bytes = values.size() * sizeof(double);
+  Buffer buffer(backend_, static_cast<int64_t>(bytes));
+  backend_.copy_in(buffer.as<void>(), values.data(), bytes);
+  return buffer;
 }
 
 const double* RopeTable::frequencies(int64_t length) {
-  if (!dynamic_ || length <= spec_.context) return base_.data();
+  if (!dynamic_ || length <= spec_.context) return base_.as<double>();
   for (const auto& [known, values] : stretched_) {
-    if (known == length) return values.data();
+    if (known == length) return values.as<double>();
   }
-  stretched_.emplace_back(length, rope_frequencies(spec_.rope, length, spec_.context));
-  return stretched_.back().second.data();
+  stretched_.emplace_back(length, placed(length));
+  return stretched_.back().second.as<double>();
 }
 
 std::span<const RopeRun> RopeTable::runs(std::span<const int64_t> lengths) {

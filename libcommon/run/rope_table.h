@@ -1,11 +1,13 @@
 // The frequencies that a step's tokens turn with: one set for all, or under dynamic scaling one for
-// each length beyond the trained context.
+// each length beyond the trained context. They lie in the backend's memory.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "libcommon/graph/buffer.h"
 #include "libcommon/graph/execute.h"
 #include "libcommon/model/spec.h"
 
@@ -13,7 +15,7 @@ namespace hone {
 
 class RopeTable {
  public:
-  explicit RopeTable(const ModelSpec& spec);
+  RopeTable(Backend& backend, const ModelSpec& spec);
 
   // Runs of tokens with equal frequencies. lengths[i]: positions that token i's sequence has at the
   // end of the call. Valid until the next call.
@@ -23,12 +25,14 @@ class RopeTable {
   bool depends_on_length() const { return dynamic_; }
 
  private:
+  Buffer placed(int64_t length) const;
   const double* frequencies(int64_t length);
 
+  Backend& backend_;
   const ModelSpec& spec_;
   bool dynamic_;
-  std::vector<double> base_;
-  std::vector<std::pair<int64_t, std::vector<double>>> stretched_;  // of this call, by length
+  Buffer base_;
+  std::vector<std::pair<int64_t, Buffer>> stretched_;  // of this call, by length
   std::vector<RopeRun> runs_;
 };
 

@@ -133,6 +133,10 @@ void check_sampler_options(const SamplerOptions& o) {
   }
 }
 
+bool is_greedy(const SamplerOptions& options) {
+  return options.temperature == 0 && options.repetition_penalty == 1.0;
+}
+
 int32_t greedy(std::span<const float> logits) {
   CHECK(!logits.empty());
   size_t best = 0;
@@ -146,7 +150,7 @@ int32_t sample(std::span<const float> logits, std::span<const int32_t> text,
                const SamplerOptions& options) {
   CHECK(!logits.empty());
   check_finite(logits, text.size());
-  if (options.temperature == 0 && options.repetition_penalty == 1.0) return greedy(logits);
+  if (is_greedy(options)) return greedy(logits);
   std::vector<Choice> choices(logits.size());
   for (size_t i = 0; i < logits.size(); ++i) choices[i] = {static_cast<int32_t>(i), logits[i]};
   penalise(choices, text, options);

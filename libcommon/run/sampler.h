@@ -28,6 +28,9 @@ void check_sampler_options(const SamplerOptions& options);
 int32_t sample(std::span<const float> logits, std::span<const int32_t> text,
                const SamplerOptions& options);
 
+// True where sample() takes the largest logit as it is: greedy().
+bool is_greedy(const SamplerOptions& options);
+
 // The largest logit's id, the lowest of equals. Throws as sample().
 int32_t greedy(std::span<const float> logits);
 

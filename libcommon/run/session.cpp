@@ -5,26 +5,17 @@
 #include <limits>
 
 #include "kernels/check.h"
-#include "kernels/open.h"
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/graph/buffer.h"
 #include "libcommon/graph/cost.h"
-#include "libcommon/graph/execute.h"
-#include "libcommon/graph/plan.h"
-#include "libcommon/graph/rewrite.h"
+#include "libcommon/run/device_model.h"
 #include "libcommon/run/kv_cache.h"
 #include "libcommon/run/rope_table.h"
+#include "libcommon/run/step_runner.h"
 
 namespace hone {
 namespace {
-
-std::unique_ptr<Backend> open_or_throw(const SessionOptions& options) {
-  std::string why;
-  std::unique_ptr<Backend> backend = open_backend(options.device, options.threads, &why);
-  if (!backend) throw usage_error("--device " + options.device + ": " + why);
-  return backend;
-}
 
 constexpr int64_t kMostPositions = std::numeric_limits<int32_t>::max();
 
@@ -40,23 +31,6 @@ int64_t checked_context(const LoadedModel& model, const SessionOptions& options)
                       " tokens only");
   }
   return options.context;
-}
-
-WeightTable session_weights(const LoadedModel& model, Compute compute, const Backend& backend) {
-  WeightTable weights = weight_table(model);
-  const bool int8 = compute == Compute::kInt8 ||
-                    (compute == Compute::kAuto && backend.name() != std::string_view("ref"));
-  for (auto& [key, matrix] : weights.matrices) matrix.int8_input = int8;
-  return weights;
-}
-
-Graph session_graph(const LoadedModel& model, const WeightTable& weights, const Backend& backend,
-                    bool fuse) {
-  Graph graph = build_graph(model.spec);
-  check_weights(graph, weights, model.subject);
-  if (!fuse) return graph;
-  const auto available = [&](OpKind op) { return has_kernel(backend, op); };
-  return rewrite(std::move(graph), weights, {.has_kernel = available}).graph;
 }
 
 int64_t grown_limit(int64_t old, int64_t needed, int64_t most) {
@@ -78,38 +52,32 @@ struct Session::State {
   State(std::shared_ptr<const LoadedModel> loaded, const SessionOptions& chosen)
       : model(std::move(loaded)),
         options(chosen),
-        backend(open_or_throw(options)),
         context(checked_context(*model, options)),
-        weights(session_weights(*model, options.compute, *backend)),
-        graph(session_graph(*model, weights, *backend, options.fuse)),
-        executor(*backend, graph, weights),
-        cache(*backend, model->spec,
-              {.sequences = options.sequences, .limit = context, .type = options.kv_type}),
-        rope(model->spec),
+        placed(place_model(*model, options)),
+        cache(*placed.backend, model->spec,
+              {.sequences = options.sequences, .limit = context, .type = placed.kv_type}),
+        rope(*placed.backend, model->spec),
+        runner(placed),
         lengths(static_cast<size_t>(options.sequences), 0) {}
 
   void check_memory(int64_t cache_bytes, int64_t activation_bytes) const;
   void check_tokens(std::span<const StepToken> tokens) const;
   void make_room(int64_t tokens, int64_t wanted);
   std::vector<int64_t> advance(std::span<const StepToken> tokens);
+  std::vector<int64_t> begin(std::span<const StepToken> tokens);
   std::span<const float> run_chunk(std::span<const StepToken> tokens,
                                    std::span<const int64_t> reached);
 
   std::shared_ptr<const LoadedModel> model;
   SessionOptions options;
-  std::unique_ptr<Backend> backend;
   int64_t context;
-  WeightTable weights;
-  Graph graph;
-  Executor executor;
+  DeviceModel placed;
   KvCache cache;
   RopeTable rope;
-  std::vector<int64_t> lengths;  // tokens of each sequence
-
-  PlanLimits limits = {.tokens = 0, .wanted = 0};
-  Buffer arena;
-  Buffer indices;             // ids, sequences, positions, wanted rows: four times limits.tokens
-  std::vector<float> joined;  // logits of a call that took several chunks
+  StepRunner runner;
+  std::vector<int64_t> lengths;                    // tokens of each sequence
+  PlanLimits limits = {.tokens = 0, .wanted = 0};  // what runner has room for
+  std::vector<float> joined;                       // logits of a call that took several chunks
 };
 
 void Session::State::check_memory(int64_t cache_bytes, int64_t activation_bytes) const {
@@ -118,7 +86,7 @@ void Session::State::check_memory(int64_t cache_bytes, int64_t activation_bytes)
   const auto text = [](int64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
   throw resource_error(model->subject + ": needs " + text(total) + " (weights " +
                        text(model->resident_bytes) + ", key-value cache " + text(cache_bytes) +
-                       " in " + std::string(kv_type_name(options.kv_type)) + ", activations " +
+                       " in " + std::string(kv_type_name(placed.kv_type)) + ", activations " +
                        text(activation_bytes) + "), --max-memory is " + text(options.max_memory) +
                        "; a smaller --ctx or --kv-type needs less");
 }
@@ -147,18 +115,11 @@ void Session::State::check_tokens(std::span<const StepToken> tokens) const {
 
 // Memory for a chunk of so many tokens; grows by doubling.
 void Session::State::make_room(int64_t tokens, int64_t wanted) {
-  const PlanLimits needed = {
-      .tokens = grown_limit(limits.tokens, tokens, options.max_batch_tokens),
-      .wanted = grown_limit(limits.wanted, wanted, options.max_batch_tokens)};
-  if (needed.tokens == limits.tokens && needed.wanted == limits.wanted) return;
-  const Plan plan = plan_arena(graph, needed);
-  const int64_t index_bytes = 4 * needed.tokens * static_cast<int64_t>(sizeof(int32_t));
-  check_memory(cache.bytes(), plan.arena_bytes + index_bytes);
-  arena.reset();
-  arena = Buffer(*backend, plan.arena_bytes);
-  indices = Buffer(*backend, index_bytes);
-  executor.bind(plan, arena.as<std::byte>());
-  limits = needed;
+  if (runner.has_room(tokens, wanted)) return;
+  limits = {.tokens = grown_limit(limits.tokens, tokens, options.max_batch_tokens),
+            .wanted = grown_limit(limits.wanted, wanted, options.max_batch_tokens)};
+  check_memory(cache.bytes(), runner.bytes_for(limits.tokens, limits.wanted));
+  runner.make_room(limits.tokens, limits.wanted);
 }
 
 // Notes the tokens in their sequences; returns the length each token's sequence has after the call.
@@ -173,34 +134,22 @@ std::vector<int64_t> Session::State::advance(std::span<const StepToken> tokens) 
   return reached;
 }
 
+// Brings the session's tables up to date with a call's tokens.
+std::vector<int64_t> Session::State::begin(std::span<const StepToken> tokens) {
+  check_tokens(tokens);
+  int32_t last = 0;
+  for (const StepToken& token : tokens) last = std::max(last, token.position);
+  check_memory(cache.bytes_for(cache.capacity_for(last + 1)), runner.bytes());
+  cache.reserve(last + 1);
+  return advance(tokens);
+}
+
 std::span<const float> Session::State::run_chunk(std::span<const StepToken> tokens,
                                                  std::span<const int64_t> reached) {
-  const auto count = static_cast<int64_t>(tokens.size());
   const auto wanted = std::count_if(tokens.begin(), tokens.end(),
                                     [](const StepToken& token) { return token.wants_logits; });
-  make_room(count, std::max<int64_t>(wanted, 1));
-  int32_t* const ids = indices.as<int32_t>();
-  int32_t* const sequences = ids + limits.tokens;
-  int32_t* const positions = sequences + limits.tokens;
-  int32_t* const rows = positions + limits.tokens;
-  int64_t row = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const StepToken& token = tokens[static_cast<size_t>(i)];
-    ids[i] = token.id;
-    sequences[i] = token.sequence;
-    positions[i] = token.position;
-    if (token.wants_logits) rows[row++] = static_cast<int32_t>(i);
-  }
-  executor.run({.tokens = count,
-                .wanted = wanted,
-                .ids = ids,
-                .sequences = sequences,
-                .positions = positions,
-                .wanted_rows = rows,
-                .rope = rope.runs(reached),
-                .cache = cache.layers(),
-                .capacity = cache.capacity()});
-  return {executor.buffer(graph.logits), static_cast<size_t>(wanted * model->spec.vocab)};
+  make_room(static_cast<int64_t>(tokens.size()), std::max<int64_t>(wanted, 1));
+  return runner.run(tokens, rope.runs(reached), cache);
 }
 
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -212,20 +161,14 @@ std::unique_ptr<Session> Session::create(std::shared_ptr<const LoadedModel> mode
   auto state = std::make_unique<State>(std::move(model), options);
   const int64_t positions = options.context > 0 ? state->context : 1;
   const int64_t cache_bytes = state->cache.bytes_for(state->cache.capacity_for(positions));
-  const Plan plan = plan_arena(state->graph, {.tokens = 1, .wanted = 1});
-  state->check_memory(cache_bytes, plan.arena_bytes);
+  state->check_memory(cache_bytes, state->runner.bytes_for(1, 1));
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }
 
 std::span<const float> Session::step(std::span<const StepToken> tokens) {
   State& s = *state_;
   if (tokens.empty()) return {};
-  s.check_tokens(tokens);
-  int32_t last = 0;
-  for (const StepToken& token : tokens) last = std::max(last, token.position);
-  s.check_memory(s.cache.bytes_for(s.cache.capacity_for(last + 1)), s.arena.bytes());
-  s.cache.reserve(last + 1);
-  const std::vector<int64_t> reached = s.advance(tokens);
+  const std::vector<int64_t> reached = s.begin(tokens);
   const auto chunk = static_cast<size_t>(s.options.max_batch_tokens);
   if (tokens.size() <= chunk) return s.run_chunk(tokens, reached);
   s.joined.clear();
@@ -238,6 +181,17 @@ std::span<const float> Session::step(std::span<const StepToken> tokens) {
   return s.joined;
 }
 
+std::span<const int32_t> Session::step_greedy(std::span<const StepToken> tokens) {
+  State& s = *state_;
+  CHECK(static_cast<int64_t>(tokens.size()) <= s.options.max_batch_tokens);
+  if (tokens.empty()) return {};
+  const std::vector<int64_t> reached = s.begin(tokens);
+  const auto wanted = std::count_if(tokens.begin(), tokens.end(),
+                                    [](const StepToken& token) { return token.wants_logits; });
+  s.make_room(static_cast<int64_t>(tokens.size()), std::max<int64_t>(wanted, 1));
+  return s.runner.run_argmax(tokens, s.rope.runs(reached), s.cache);
+}
+
 void Session::reset(int32_t sequence) {
   CHECK(sequence >= 0 && sequence < state_->options.sequences);
   state_->lengths[static_cast<size_t>(sequence)] = 0;
@@ -245,32 +199,36 @@ void Session::reset(int32_t sequence) {
 
 const LoadedModel& Session::model() const { return *state_->model; }
 const SessionOptions& Session::options() const { return state_->options; }
-const Graph& Session::graph() const { return state_->graph; }
+const Graph& Session::graph() const { return state_->placed.graph; }
 int64_t Session::vocab() const { return state_->model->spec.vocab; }
 int64_t Session::context() const { return state_->context; }
 int64_t Session::length(int32_t sequence) const {
   return state_->lengths.at(static_cast<size_t>(sequence));
 }
-std::string Session::backend_name() const { return std::string(state_->backend->name()); }
-std::string Session::backend_detail() const { return std::string(state_->backend->detail()); }
+std::string Session::backend_name() const { return std::string(state_->placed.backend->name()); }
+DType Session::kv_type() const { return state_->placed.kv_type; }
+std::string Session::backend_detail() const {
+  return std::string(state_->placed.backend->detail());
+}
 
 int64_t Session::int8_products() const {
-  return std::count_if(state_->weights.matrices.begin(), state_->weights.matrices.end(),
+  return std::count_if(state_->placed.weights.table.matrices.begin(),
+                       state_->placed.weights.table.matrices.end(),
                        [](const auto& entry) { return rounds_in_runs(entry.second); });
 }
 
 SessionMemory Session::memory() const {
   const State& s = *state_;
-  return {.weights = s.model->resident_bytes,
+  return {.weights = s.model->resident_bytes + s.placed.weight_bytes,
           .cache = s.cache.bytes(),
           .cache_limit = s.cache.bytes_for(s.context),
-          .activations = s.arena.bytes() + s.indices.bytes()};
+          .activations = s.runner.bytes()};
 }
 
 TokenCost Session::token_cost(int64_t depth) const {
   const State& s = *state_;
-  const Cost cost =
-      total_cost(s.graph, s.graph.nodes, s.weights, {.depth = depth, .kv_type = s.options.kv_type});
+  const Cost cost = total_cost(s.placed.graph, s.placed.graph.nodes, s.placed.weights.table,
+                               {.depth = depth, .kv_type = s.placed.kv_type});
   return {.weight_bytes = cost.weight_bytes, .cache_bytes = cost.cache_bytes, .flops = cost.flops};
 }
 

@@ -33,28 +33,28 @@ struct StepToken {
   bool wants_logits = false;
 };
 
-// F32 keeps the logits of a full forward. On the tiny models F16 moves them by up to 1.4e-3 of the
-// largest, BF16 by 1.3e-2, I8 by 2.3e-2; the perplexity of stories260K moves by -0.007 %, +0.1 %
-// and +0.5 %. A half, a half, a quarter of the memory: a choice for long contexts, not a default.
-inline constexpr DType kDefaultKvType = DType::kF32;
+// Types of a cache. F32 keeps the logits of a full forward. On the tiny models F16 moves them by up
+// to 1.4e-3 of the largest, BF16 by 1.3e-2, I8 by 2.3e-2; the perplexity of stories260K moves by
+// -0.007 %, +0.1 % and +0.5 %. A half, a half, a quarter of the memory.
 
 // Arithmetic of the products of weights that are stored as integers of 8 bits or fewer.
 enum class Compute : uint8_t {
-  kAuto,  // int8 on the CPU, f32 on the reference
-  kF32,   // activations as they are
-  kInt8,  // activations rounded to int8 in runs (WeightView::int8_input): several times faster
+  kAuto,  // int8 on the CPU, f32 on the reference; a GPU rounds those of a prefill to 16 bits
+  kF32,   // activations as they are, also in the prefill of a GPU
+  kInt8,  // CPU: activations rounded to int8 in runs (WeightView::int8_input): several times faster
 };
 std::optional<Compute> compute_from_name(std::string_view name);  // "auto", "f32", "int8"
 
 struct SessionOptions {
-  std::string device = "auto";     // "auto", "cpu", "ref"
+  std::string device = "auto";     // "auto", "cpu", "cuda", "cuda:1", "ref"
   int threads = 0;                 // 0: physical cores in the affinity mask
   int64_t context = 0;             // positions a sequence may have; 0: the model's
   int64_t sequences = 1;           // slots that decode side by side
   int64_t max_batch_tokens = 512;  // a step is run in chunks of at most so many tokens
   bool fuse = true;
   Compute compute = Compute::kAuto;
-  DType kv_type = kDefaultKvType;  // of cached keys and values: F32, F16, BF16 or I8
+  // Of cached keys and values: F32, F16, BF16 or I8. Unset: F32, on a GPU F16.
+  std::optional<DType> kv_type = {};
   int64_t max_memory = 0;  // bytes of weights in memory, caches and activations; 0: no limit
 };
 
@@ -89,6 +89,10 @@ class Session {
   // vocabulary.
   std::span<const float> step(std::span<const StepToken> tokens);
 
+  // The same for at most max_batch_tokens tokens, and of each row of logits only the index of the
+  // largest, the lowest of equals (-1: NaN, or nothing finite): logits stay where they are made.
+  std::span<const int32_t> step_greedy(std::span<const StepToken> tokens);
+
   // Forgets a sequence: its next token has position 0.
   void reset(int32_t sequence);
 
@@ -98,9 +102,10 @@ class Session {
   int64_t vocab() const;
   int64_t context() const;                 // positions a sequence may have
   int64_t length(int32_t sequence) const;  // tokens it has
-  std::string backend_name() const;        // "cpu"
-  std::string backend_detail() const;      // "avx3_spr, 2 threads"
-  int64_t int8_products() const;           // matrices that are multiplied in int8
+  DType kv_type() const;
+  std::string backend_name() const;    // "cpu"
+  std::string backend_detail() const;  // "avx3_spr, 2 threads"
+  int64_t int8_products() const;       // matrices that are multiplied in int8
   SessionMemory memory() const;
   TokenCost token_cost(int64_t depth) const;  // of one token at position `depth`
 

@@ -1,0 +1,93 @@
+#include "libcommon/graph/placed_weights.h"
+
+#include <tuple>
+
+#include "kernels/check.h"
+
+namespace hone {
+namespace {
+
+constexpr int64_t kAlignment = 64;  // bytes, of each vector
+
+struct Vector {
+  WeightKey key;
+  const float* host;
+  int64_t bytes;
+};
+
+// Each vector that the graph names, once.
+std::vector<Vector> vectors_of(const Graph& graph, const WeightTable& host) {
+  std::map<WeightKey, int64_t> lengths;
+  for (const Node& node : graph.nodes) {
+    const int64_t columns = graph.values[static_cast<size_t>(node.outputs[0])].columns;
+    for (const WeightKey& key : node.weights) {
+      if (!is_vector(key)) continue;
+      lengths[key] = node.op == OpKind::kNorm ? node.attributes.norm_dim : columns;
+    }
+  }
+  std::vector<Vector> vectors;
+  for (const auto& [key, length] : lengths) {
+    vectors.push_back({key, host.vector(key), length * static_cast<int64_t>(sizeof(float))});
+  }
+  return vectors;
+}
+
+int64_t rounded(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+// What makes two views the same matrix.
+auto identity(const WeightView& view) {
+  return std::tuple(view.payload, view.scales, view.rows, view.columns);
+}
+using Identity = decltype(identity(WeightView()));
+
+// Each matrix that the graph names, in execution order, so that a large model's first layers are
+// there first; equal ones once.
+std::vector<std::pair<Identity, const WeightView*>> matrices_of(const Graph& graph,
+                                                                const WeightTable& host) {
+  std::vector<std::pair<Identity, const WeightView*>> all;
+  std::map<Identity, bool> seen;
+  for (const Node& node : graph.nodes) {
+    for (const WeightKey& key : matrices_of(node)) {
+      const WeightView& view = host.matrix(key);
+      if (seen.emplace(identity(view), true).second) all.emplace_back(identity(view), &view);
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+int64_t placed_bytes(const Backend& backend, const Graph& graph, const WeightTable& host) {
+  if (backend.shares_host_memory()) return 0;
+  int64_t bytes = 0;
+  for (const Vector& vector : vectors_of(graph, host)) bytes += rounded(vector.bytes);
+  for (const auto& [same, view] : matrices_of(graph, host)) {
+    bytes += static_cast<int64_t>(backend.placed_bytes(*view));
+  }
+  return bytes;
+}
+
+PlacedWeights place_weights(Backend& backend, const Graph& graph, const WeightTable& host) {
+  PlacedWeights placed = {.table = host, .vectors = {}};
+  if (backend.shares_host_memory()) return placed;
+  const std::vector<Vector> vectors = vectors_of(graph, host);
+  int64_t bytes = 0;
+  for (const Vector& vector : vectors) bytes += rounded(vector.bytes);
+  placed.vectors = Buffer(backend, bytes);
+  placed.table.vectors.clear();
+  auto* next = placed.vectors.as<std::byte>();
+  for (const Vector& vector : vectors) {
+    backend.copy_in(next, vector.host, static_cast<size_t>(vector.bytes));
+    placed.table.vectors[vector.key] = reinterpret_cast<const float*>(next);
+    next += rounded(vector.bytes);
+  }
+  std::map<Identity, WeightView> there;
+  for (const auto& [same, view] : matrices_of(graph, host)) there[same] = backend.place(*view);
+  for (auto& [key, view] : placed.table.matrices) {
+    const auto found = there.find(identity(view));
+    if (found != there.end()) view = found->second;
+  }
+  return placed;
+}
+
+}  // namespace hone
