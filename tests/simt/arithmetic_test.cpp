@@ -12,7 +12,7 @@ namespace {
 
 constexpr Stream kStream{};
 
-float half(uint32_t bits_of_f16) {
+float half_value(uint32_t bits_of_f16) {
   f16 h;
   h.raw = static_cast<uint16_t>(bits_of_f16);
   return static_cast<float>(h);
@@ -48,7 +48,7 @@ std::vector<float> floats_around_halves(int n) {
 // What the compiler says, where it has the type and nvcc does not choke on it.
 bool half_is_right(float x, uint16_t h) {
 #if defined(__x86_64__) && defined(__FLT16_MANT_DIG__) && !defined(__CUDACC__)
-  return std::isnan(x) ? std::isnan(half(h)) : h == bits<uint16_t>(static_cast<_Float16>(x));
+  return std::isnan(x) ? std::isnan(half_value(h)) : h == bits<uint16_t>(static_cast<_Float16>(x));
 #else
   return h == f16(x).raw;
 #endif
@@ -78,9 +78,9 @@ __global__ void packed(const uint32_t* x, uint32_t* fma, uint32_t* sub, int* dot
 
 // No neighbouring half is closer to `exact`.
 bool is_nearest(uint16_t got, double exact) {
-  const double error = std::abs(half(got) - exact);
+  const double error = std::abs(half_value(got) - exact);
   for (const int step : {-1, 1}) {
-    const double other = std::abs(half(static_cast<uint16_t>(got + step)) - exact);
+    const double other = std::abs(half_value(static_cast<uint16_t>(got + step)) - exact);
     if (other < error || (other == error && got % 2)) return false;
   }
   return true;
@@ -114,7 +114,7 @@ TEST_CASE("conversions between f32, f16 and bf16") {
     wrong_halves += !half_is_right(x[i], h[i]);
     wrong_pairs += p[i] != (h[i] | static_cast<uint32_t>(h[mate]) << 16);
     wrong_pairs += q[i] != (b[i] | static_cast<uint32_t>(b[mate]) << 16);
-    wrong_back += !same(f[i], half(static_cast<uint32_t>(i)));
+    wrong_back += !same(f[i], half_value(static_cast<uint32_t>(i)));
   }
   CHECK(wrong_halves == 0);
   CHECK(wrong_brains == 0);
@@ -129,8 +129,8 @@ TEST_CASE("pairs of fp8 to f16") {
   const auto r = out.to_host();
   int wrong = 0;
   for (uint32_t i = 0; i < kCount; ++i) {
-    wrong += !same(half(r[i] & 0xffff), f8_value(i & 0xff));
-    wrong += !same(half(r[i] >> 16), f8_value(i >> 8));
+    wrong += !same(half_value(r[i] & 0xffff), f8_value(i & 0xff));
+    wrong += !same(half_value(r[i] >> 16), f8_value(i >> 8));
   }
   CHECK(wrong == 0);
 }
@@ -157,7 +157,7 @@ TEST_CASE("packed arithmetic") {
       sum += static_cast<int8_t>(a >> j) * static_cast<int8_t>(b >> j);
     wrong += d[i] != sum;
     for (int j = 0; j < 32; j += 16) {
-      const double da = half(a >> j), db = half(b >> j), dc = half(c >> j);
+      const double da = half_value(a >> j), db = half_value(b >> j), dc = half_value(c >> j);
       wrong += !is_nearest(static_cast<uint16_t>(f[i] >> j), da * db + dc);
       wrong += !is_nearest(static_cast<uint16_t>(s[i] >> j), da - db);
     }
