@@ -230,7 +230,6 @@ struct FinishArgs {
   Scaling row_scale[2];  // of int32: one a row
   int64_t first_row;
   const float* bias[2];
-  Activation activation;
   const float* residual;  // [tokens, residual_stride]
   int64_t residual_stride;
   float* out;
@@ -238,7 +237,8 @@ struct FinishArgs {
 };
 
 template <class Sum, bool kGated, int kWidth>
-__global__ void __launch_bounds__(kRowThreads) finish_kernel(FinishArgs args, unsigned blocks) {
+__global__ void __launch_bounds__(kRowThreads)
+    finish_kernel(FinishArgs args, Activation activation, unsigned blocks) {
   simt::start_next();
   simt::wait_for_previous();
   const auto [token, row] = row_place(blocks, kWidth);
@@ -260,7 +260,7 @@ __global__ void __launch_bounds__(kRowThreads) finish_kernel(FinishArgs args, un
   };
   auto out = value(0);
 #pragma unroll
-  for (int e = 0; e < kWidth; ++e) out[e] = activate(args.activation, out[e]);
+  for (int e = 0; e < kWidth; ++e) out[e] = activate(activation, out[e]);
   if constexpr (kGated) {
     const auto up = value(1);
 #pragma unroll
@@ -275,14 +275,14 @@ __global__ void __launch_bounds__(kRowThreads) finish_kernel(FinishArgs args, un
 }
 
 template <class Sum, bool kGated>
-void finish(Context& context, const FinishArgs& args, int64_t tokens) {
+void finish(Context& context, const FinishArgs& args, Activation activation, int64_t tokens) {
   const bool wide = args.rows % 4 == 0 && args.out_stride % 4 == 0 &&
                     (!args.residual || args.residual_stride % 4 == 0) && aligned16(args.out) &&
                     aligned16(args.residual);
   const unsigned blocks = blocks_per_row(args.rows, wide ? 4 : 1);
   simt::launch(wide ? finish_kernel<Sum, kGated, 4> : finish_kernel<Sum, kGated, 1>,
                {static_cast<unsigned>(tokens * blocks)}, {kRowThreads}, 0, context.stream, args,
-               blocks);
+               activation, blocks);
 }
 
 // ---- The product: matrices one after the other, gate and up together.
@@ -394,17 +394,17 @@ class Run {
                                   scaling_of(product_.weight[part_.first + part_.count - 1])},
                     .first_row = first,
                     .bias = {product_.bias[m], part_.count > 1 ? product_.bias[m + 1] : nullptr},
-                    .activation = product_.activation,
                     .residual = product_.residual ? product_.residual + first : nullptr,
                     .residual_stride = weight_.rows,
                     .out = product_.out[m] + first,
                     .out_stride = product_.out_stride[m]};
     if (input_.type == DType::kI8) {
-      part_.count > 1 ? finish<int32_t, true>(context_, args, product_.tokens)
-                      : finish<int32_t, false>(context_, args, product_.tokens);
+      part_.count > 1
+          ? finish<int32_t, true>(context_, args, product_.activation, product_.tokens)
+          : finish<int32_t, false>(context_, args, product_.activation, product_.tokens);
     } else {
-      part_.count > 1 ? finish<float, true>(context_, args, product_.tokens)
-                      : finish<float, false>(context_, args, product_.tokens);
+      part_.count > 1 ? finish<float, true>(context_, args, product_.activation, product_.tokens)
+                      : finish<float, false>(context_, args, product_.activation, product_.tokens);
     }
   }
 

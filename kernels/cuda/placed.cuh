@@ -87,24 +87,29 @@ __device__ __forceinline__ int64_t column_of_word(int64_t chunk, int j) {
 struct Scaling {
   const std::byte* scales;
   const int8_t* zeros;  // or null
-  DType type;
-  int64_t group;
-  int64_t groups;  // a row
+  int64_t groups;       // a row
+  uint32_t group;
+  uint32_t type;  // a DType; no byte here is padding, which kernel arguments should not have
 
+  __device__ __forceinline__ int64_t index(int64_t row, int64_t column) const {
+    return row * groups + static_cast<uint32_t>(column) / group;
+  }
   __device__ __forceinline__ float scale(int64_t row, int64_t column) const {
-    const int64_t i = row * groups + column / group;
-    if (type == DType::kF32) return reinterpret_cast<const float*>(scales)[i];
+    const int64_t i = index(row, column);
+    if (type == static_cast<uint32_t>(DType::kF32))
+      return reinterpret_cast<const float*>(scales)[i];
     const uint16_t raw = reinterpret_cast<const uint16_t*>(scales)[i];
-    if (type == DType::kF16) return simt::detail::f16_to_float(raw);
+    if (type == static_cast<uint32_t>(DType::kF16)) return simt::detail::f16_to_float(raw);
     return simt::bits<float>(static_cast<uint32_t>(raw) << 16);
   }
   __device__ __forceinline__ float zero(int64_t row, int64_t column) const {
-    return zeros ? static_cast<float>(zeros[row * groups + column / group]) : 0.0f;
+    return zeros ? static_cast<float>(zeros[index(row, column)]) : 0.0f;
   }
 };
 
 inline Scaling scaling_of(const WeightView& w) {
-  return {w.scales, w.zeros, w.scale_type, w.group, w.group ? w.columns / w.group : 0};
+  return {w.scales, w.zeros, w.group ? w.columns / w.group : 0, static_cast<uint32_t>(w.group),
+          static_cast<uint32_t>(w.scale_type)};
 }
 
 }  // namespace hone::cuda

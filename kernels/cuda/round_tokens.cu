@@ -33,17 +33,19 @@ __device__ __forceinline__ float block_max(float v, float (&scratch)[simt::kWarp
 
 // x may be values: a thread writes what it alone reads.
 template <int kWidth>
-__global__ void __launch_bounds__(kThreads) round_tokens_kernel(RoundTokensArgs args) {
+__global__ void __launch_bounds__(kThreads)
+    round_tokens_kernel(const float* input, float* output, float* steps, int64_t columns,
+                        bool fp8) {
   SIMT_SHARED(scratch, float[simt::kWarpSize]);
   const float not_finite = simt::bits<float>(0x7f800000u);  // infinity, also for a NaN
   simt::start_next();
   simt::wait_for_previous();
-  const float* const x = args.x + blockIdx.x * args.columns;
-  float* const values = args.values + blockIdx.x * args.columns;
+  const float* const x = input + blockIdx.x * columns;
+  float* const values = output + blockIdx.x * columns;
   const int64_t first = int64_t{threadIdx.x} * kWidth, stride = int64_t{kThreads} * kWidth;
 
   float largest = 0;
-  for (int64_t c = first; c < args.columns; c += stride) {
+  for (int64_t c = first; c < columns; c += stride) {
     const auto v = simt::load<kWidth>(x + c);
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
@@ -54,18 +56,18 @@ __global__ void __launch_bounds__(kThreads) round_tokens_kernel(RoundTokensArgs 
   largest = block_max(largest, scratch);
 
   const bool finite = largest < not_finite;
-  float step = largest / (args.fp8 ? 448.0f : 127.5f);
+  float step = largest / (fp8 ? 448.0f : 127.5f);
   if (step == 0) step = 0x1p-23f;
-  for (int64_t c = first; c < args.columns; c += stride) {
+  for (int64_t c = first; c < columns; c += stride) {
     auto v = simt::load<kWidth>(x + c);
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
       const float scaled = v[e] / step;
-      v[e] = finite ? (args.fp8 ? to_fp8(scaled) : to_int8(scaled)) : 0.0f;
+      v[e] = finite ? (fp8 ? to_fp8(scaled) : to_int8(scaled)) : 0.0f;
     }
     simt::store(values + c, v);
   }
-  if (threadIdx.x == 0) args.steps[blockIdx.x] = finite ? step : simt::bits<float>(0x7fffffffu);
+  if (threadIdx.x == 0) steps[blockIdx.x] = finite ? step : simt::bits<float>(0x7fffffffu);
 }
 
 }  // namespace
@@ -74,7 +76,8 @@ void round_tokens(Context& context, const RoundTokensArgs& args) {
   if (args.tokens == 0) return;
   const bool wide = args.columns % 4 == 0 && aligned16(args.x) && aligned16(args.values);
   simt::launch(wide ? round_tokens_kernel<4> : round_tokens_kernel<1>,
-               {static_cast<unsigned>(args.tokens)}, {kThreads}, 0, context.stream, args);
+               {static_cast<unsigned>(args.tokens)}, {kThreads}, 0, context.stream, args.x,
+               args.values, args.steps, args.columns, args.fp8);
 }
 
 }  // namespace hone::cuda

@@ -22,6 +22,12 @@ inline constexpr double kDot = 10 * kUlp;
 inline constexpr double kSplitDot = 0x1p-17;
 // The same of matrices that the backend places as F16, rounded (GGUF's blocks with a minimum).
 inline constexpr double kHalfWeights = 0x1p-11;
+// Dot products of the CUDA backend for many tokens, whose activations are rounded to 16 bits, to
+// bf16 (2^-8), or to f16 like the decoded weights and some stored ones (three times 2^-11).
+inline constexpr double kBF16Input = 0x1.02p-8;
+inline constexpr double kF16Product = 3.1 * 0x1p-11;
+// A token whose rounding to int8 may differ by a step in some columns.
+inline constexpr double kInt8Step = 0x1.1p-7;
 // Activation functions: of |x|. The polynomials err by 2 ulp, the formulas around them by a few.
 inline constexpr double kActivation = 6 * kUlp;
 // Norms: statistics in double, then three roundings in f32: of |weight| |x| factor + |bias|.

@@ -1,0 +1,261 @@
+// Products of more tokens than matvec takes, of every storage, against the reference. Activations
+// and weights are rounded to 16 bits on the way: tolerances are those of the formats.
+#include <cmath>
+
+#include "tests/cuda/fixture.h"
+
+using namespace hone;
+
+namespace {
+
+size_t size(int64_t count) { return static_cast<size_t>(count); }
+
+const float* pointer(const DeviceArray<float>& array) {
+  return array.size() ? array.get() : nullptr;
+}
+const float* pointer(const std::vector<float>& values) {
+  return values.empty() ? nullptr : values.data();
+}
+
+struct Case {
+  const StoredMatrix& matrix;
+  std::vector<float> x;
+  int64_t tokens;
+  std::vector<float> norm = {};
+  std::vector<float> bias = {};
+  std::vector<float> residual = {};
+  Activation activation = Activation::kNone;
+  int64_t stride = 0;
+};
+
+std::vector<float> on_reference(const Case& c) {
+  const WeightView& w = c.matrix.view();
+  std::vector<float> out = poisoned(c.tokens * (c.stride ? c.stride : w.rows));
+  reference().run.matmul({.x = c.x.data(),
+                          .weight = w,
+                          .out = out.data(),
+                          .tokens = c.tokens,
+                          .out_stride = c.stride,
+                          .bias = pointer(c.bias),
+                          .activation = c.activation,
+                          .residual = pointer(c.residual),
+                          .norm = {.weight = pointer(c.norm), .eps = 1e-5}});
+  return out;
+}
+
+std::vector<float> on_device(const Case& c, const WeightView& placed) {
+  const auto x = upload(c.x), residual = upload(c.residual);
+  const auto norm = upload_constant(c.norm), bias = upload_constant(c.bias);
+  const auto out = unwritten<float>(size(c.tokens * (c.stride ? c.stride : placed.rows)));
+  device().run.matmul({.x = x.get(),
+                       .weight = placed,
+                       .out = out.get(),
+                       .tokens = c.tokens,
+                       .out_stride = c.stride,
+                       .bias = pointer(bias),
+                       .activation = c.activation,
+                       .residual = pointer(residual),
+                       .norm = {.weight = pointer(norm), .eps = 1e-5}});
+  return out.download();
+}
+
+// sum_c |x[t, c]| |weight[r, c]|, of the normalised x where there is a norm.
+std::vector<double> dot_magnitudes(const Case& c) {
+  const WeightView& w = c.matrix.view();
+  const std::vector<float> weights = c.matrix.decoded();
+  std::vector<double> out(size(c.tokens * w.rows));
+  for (int64_t t = 0; t < c.tokens; ++t) {
+    const float* const x = c.x.data() + t * w.columns;
+    double squares = 0;
+    for (int64_t i = 0; i < w.columns; ++i) squares += double{x[i]} * x[i];
+    const double factor =
+        c.norm.empty() ? 1 : 1 / std::sqrt(squares / static_cast<double>(w.columns) + 1e-5);
+    for (int64_t r = 0; r < w.rows; ++r) {
+      double sum = 0;
+      for (int64_t i = 0; i < w.columns; ++i) {
+        sum += std::abs(factor * x[i] * (c.norm.empty() ? 1 : c.norm[size(i)]) *
+                        weights[size(r * w.columns + i)]);
+      }
+      out[size(t * w.rows + r)] = sum;
+    }
+  }
+  return out;
+}
+
+// What rounding to 16 bits may cost in this product.
+double tolerance_of(const WeightView& stored, const WeightView& placed) {
+  if (placed.type == DType::kF32 && placed.packed_bits == 0) return tolerance::kDot;
+  if (placed.type == DType::kBF16) return tolerance::kBF16Input;
+  if (stored.quantize_input && placed.type == DType::kI8 && placed.group == placed.columns &&
+      !placed.zeros) {
+    return tolerance::kDot;
+  }
+  return tolerance::kF16Product;
+}
+
+std::string check(const Case& c) {
+  const WeightView placed = place(c.matrix);
+  return tolerance::difference(on_device(c, placed), on_reference(c), dot_magnitudes(c),
+                               tolerance_of(c.matrix.view(), placed));
+}
+
+}  // namespace
+
+TEST_CASE("gemm: every storage") {
+  for (const Storage& storage : storages()) {
+    if (storage.int8_input) continue;
+    const int64_t step = storage.step();
+    uint32_t seed = 1;
+    for (const int64_t about : {int64_t{1}, int64_t{100}, int64_t{257}}) {
+      const int64_t columns = (about + step - 1) / step * step;
+      const StoredMatrix matrix(storage, 19, columns, ++seed);
+      CHECK_MESSAGE(check({matrix, normal_floats(17 * columns, ++seed), 17}) == "",
+                    storage.name << " " << columns);
+    }
+  }
+}
+
+TEST_CASE("gemm: tokens, rows and columns around the tiles") {
+  const Storage kinds[] = {
+      {.name = "F32", .type = DType::kF32},
+      {.name = "F16", .type = DType::kF16},
+      {.name = "BF16", .type = DType::kBF16},
+      {.name = "int4", .packed_bits = 4, .group = 32, .scale_type = DType::kF16, .zeros = true},
+      {.name = "W8A8", .type = DType::kI8, .group = kPerRow, .quantize_input = true}};
+  uint32_t seed = 1;
+  for (const Storage& storage : kinds) {
+    for (const int64_t tokens : {17, 63, 64, 65, 130}) {
+      const int64_t rows = tokens % 2 ? 65 : 128, columns = tokens % 3 ? 96 : 160;
+      const StoredMatrix matrix(storage, rows, columns, ++seed);
+      CHECK_MESSAGE(check({matrix, normal_floats(tokens * columns, ++seed), tokens}) == "",
+                    storage.name << " " << tokens << " x " << rows << " x " << columns);
+    }
+  }
+}
+
+TEST_CASE("gemm: norm, bias, activation, residual and a stride between rows") {
+  const Storage kinds[] = {
+      {.name = "BF16", .type = DType::kBF16},
+      {.name = "F32", .type = DType::kF32},
+      {.name = "I8", .type = DType::kI8, .group = 32},
+      {.name = "W8A8", .type = DType::kI8, .group = kPerRow, .quantize_input = true}};
+  const int64_t tokens = 20, rows = 36, columns = 64, stride = 40;
+  uint32_t seed = 1;
+  for (const Storage& storage : kinds) {
+    const StoredMatrix matrix(storage, rows, columns, ++seed);
+    const WeightView placed = place(matrix);
+    for (const bool norm : {false, true}) {
+      for (const Activation activation : {Activation::kNone, Activation::kGelu}) {
+        for (const bool residual : {false, true}) {
+          Case c{matrix, normal_floats(tokens * columns, ++seed), tokens};
+          if (norm) c.norm = normal_floats(columns, ++seed);
+          c.bias = normal_floats(rows, ++seed);
+          if (residual) c.residual = normal_floats(tokens * rows, ++seed);
+          c.activation = activation;
+          c.stride = stride;
+          const std::vector<float> actual = on_device(c, placed), expected = on_reference(c);
+          std::vector<double> magnitudes = dot_magnitudes(c);
+          double factor = tolerance_of(matrix.view(), placed) * 1.2;
+          // A rounding of the norm may move a token by a step of int8.
+          if (norm && storage.quantize_input) factor = tolerance::kInt8Step;
+          for (int64_t t = 0; t < tokens; ++t) {
+            const std::span<const float> a(actual.data() + t * stride, size(stride));
+            const std::span<const float> e(expected.data() + t * stride, size(stride));
+            std::vector<double> allowed(size(rows));
+            for (int64_t r = 0; r < rows; ++r) {
+              allowed[size(r)] = magnitudes[size(t * rows + r)] + std::abs(c.bias[size(r)]) +
+                                 (residual ? std::abs(c.residual[size(t * rows + r)]) : 0);
+            }
+            CHECK_MESSAGE(tolerance::difference(a.first(size(rows)), e.first(size(rows)), allowed,
+                                                factor) == "",
+                          storage.name);
+            for (const float gap : a.subspan(size(rows))) CHECK(std::isnan(gap));
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm: every order of threads gives the same bytes; out may be the residual") {
+  const StoredMatrix matrix({.name = "", .packed_bits = 4, .group = 32}, 70, 128, 1);
+  const WeightView placed = place(matrix);
+  Case c{matrix, normal_floats(33 * 128, 2), 33};
+  c.residual = normal_floats(33 * 70, 3);
+  const std::vector<float> expected = on_device(c, placed);
+  in_every_order([&] {
+    CHECK(tolerance::same_bytes(on_device(c, placed), expected));
+    const auto x = upload(c.x), both = upload(c.residual);
+    device().run.matmul(
+        {.x = x.get(), .weight = placed, .out = both.get(), .tokens = 33, .residual = both.get()});
+    CHECK(tolerance::same_bytes(both.download(), expected));
+  });
+}
+
+TEST_CASE("gemm: NaN and infinities spread to their token alone; large numbers stay finite") {
+  const Storage kinds[] = {
+      {.name = "BF16", .type = DType::kBF16},
+      {.name = "I8", .type = DType::kI8, .group = 32},
+      {.name = "W8A8", .type = DType::kI8, .group = kPerRow, .quantize_input = true}};
+  for (const Storage& storage : kinds) {
+    const int64_t rows = 9, columns = 96, tokens = 18;
+    const StoredMatrix matrix(storage, rows, columns, 1);
+    const WeightView placed = place(matrix);
+    Case c{matrix, normal_floats(tokens * columns, 2), tokens};
+    const std::vector<float> clean = on_device(c, placed);
+    for (const float bad : {kNaN, kInfinity, -kInfinity, 7e5f}) {
+      c.x[size(3 * columns + 5)] = bad;
+      const std::vector<float> actual = on_device(c, placed);
+      CHECK_MESSAGE(tolerance::class_difference(actual, on_reference(c)) == "", storage.name);
+      const std::span<const float> a(actual), b(clean);
+      CHECK(tolerance::same_bytes(a.first(size(3 * rows)), b.first(size(3 * rows))));
+      CHECK(tolerance::same_bytes(a.subspan(size(4 * rows)), b.subspan(size(4 * rows))));
+    }
+  }
+}
+
+TEST_CASE("gemm: gate and up, q k v equal their parts") {
+  const Storage kinds[] = {
+      {.name = "BF16", .type = DType::kBF16},
+      {.name = "int4", .packed_bits = 4, .group = 32},
+      {.name = "W8A8", .type = DType::kI8, .group = kPerRow, .quantize_input = true}};
+  const int64_t rows = 36, columns = 96, tokens = 21;
+  const auto x = upload(normal_floats(tokens * columns, 2));
+  const auto bias = upload_constant(normal_floats(rows, 3));
+  for (const Storage& storage : kinds) {
+    const StoredMatrix first(storage, rows, columns, 4), second(storage, rows, columns, 5);
+    const StoredMatrix third(storage, 8, columns, 6);
+    const WeightView weights[] = {place(first), place(second), place(third)};
+    const auto alone = [&](const WeightView& w, const float* plus) {
+      const auto out = unwritten<float>(size(tokens * w.rows));
+      device().run.matmul(
+          {.x = x.get(), .weight = w, .out = out.get(), .tokens = tokens, .bias = plus});
+      return out.download();
+    };
+    const auto out = unwritten<float>(size(tokens * rows));
+    device().run.gated_matmul({.x = x.get(),
+                               .gate = weights[0],
+                               .up = weights[1],
+                               .out = out.get(),
+                               .tokens = tokens,
+                               .activation = Activation::kSilu});
+    const auto gate = upload(alone(weights[0], nullptr)), up = upload(alone(weights[1], nullptr));
+    device().run.gated_activation({.gate = gate.get(),
+                                   .up = up.get(),
+                                   .out = gate.get(),
+                                   .count = tokens * rows,
+                                   .activation = Activation::kSilu});
+    CHECK_MESSAGE(tolerance::same_bytes(out.download(), gate.download()), storage.name);
+
+    const auto q = unwritten<float>(size(tokens * rows)), k = unwritten<float>(size(tokens * rows));
+    const auto v = unwritten<float>(size(tokens * 8));
+    device().run.qkv_matmul({.x = x.get(),
+                             .weight = {weights[0], weights[1], weights[2]},
+                             .bias = {bias.get(), nullptr, bias.get()},
+                             .out = {q.get(), k.get(), v.get()},
+                             .tokens = tokens});
+    CHECK(tolerance::same_bytes(q.download(), alone(weights[0], bias.get())));
+    CHECK(tolerance::same_bytes(k.download(), alone(weights[1], nullptr)));
+    CHECK(tolerance::same_bytes(v.download(), alone(weights[2], bias.get())));
+  }
+}
