@@ -62,28 +62,8 @@ void launch_f32(Context& context, const MatvecArgs& args) {
 
 // ---- The others.
 
-constexpr int kStages = 6;
-constexpr int kStrips = 8;
-
-template <Form F, Scaling kScaling>
-int64_t shared_bytes(const MatvecArgs& args, int tokens) {
-  return shared_of(sizeof(Stage<kScaling>) * kStages * kStrips, args.row_stride, segment_columns(F),
-                   kStrips, tokens, args.gated ? 2 : 1)
-      .bytes;
-}
-
-template <Form F, Scaling kScaling, int kTokenTiles>
-void launch_tiles(Context& context, const MatvecArgs& args) {
-  const DeviceInfo& device = context.device;
-  const auto shared = static_cast<size_t>(shared_bytes<F, kScaling>(args, args.tokens));
-  constexpr size_t kReserved = 1024;  // of each block, by the system
-  const size_t fit = (device.shared_bytes + kReserved) / (shared + kReserved);
-  const auto resident = static_cast<int64_t>(std::clamp<size_t>(fit, 1, 4));
-  const auto blocks =
-      static_cast<unsigned>(std::min(args.tiles, resident * device.multiprocessors));
-  simt::launch(matvec_kernel<F, kScaling, kTokenTiles, kStages, kStrips>, {blocks},
-               {kStrips * kWarpSize}, shared, context.stream, args);
-}
+// In flight for each multiprocessor: two blocks of 8 warps, 5 segments of 1 KB each, 80 KB.
+using Tuning = MatvecTuning<6, 8>;
 
 MatvecArgs some_tokens(MatvecArgs args, int first, int count) {
   args.tokens = count;
@@ -101,15 +81,15 @@ template <Form F, Scaling kScaling>
 void launch_form(Context& context, const MatvecArgs& args) {
   int most = args.tokens;
   const auto limit = static_cast<int64_t>(context.device.shared_bytes);
-  while (most > 1 && shared_bytes<F, kScaling>(args, most) > limit) --most;
+  while (most > 1 && Tuning::shared_bytes<F, kScaling>(args, most) > limit) --most;
   for (int t = 0; t < args.tokens; t += most) {
     const MatvecArgs part = some_tokens(args, t, std::min(most, args.tokens - t));
     if (part.tokens <= kTileTokens) {
-      launch_tiles<F, kScaling, 1>(context, part);
+      Tuning::launch<F, kScaling, 1>(context, part);
     } else if (part.tokens <= 2 * kTileTokens) {
-      launch_tiles<F, kScaling, 2>(context, part);
+      Tuning::launch<F, kScaling, 2>(context, part);
     } else {
-      launch_tiles<F, kScaling, 4>(context, part);
+      Tuning::launch<F, kScaling, 4>(context, part);
     }
   }
 }
@@ -129,7 +109,9 @@ void launch_scaled(Context& context, const MatvecArgs& args) {
 
 bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
-MatvecArgs args_of(const Product& product) {
+}  // namespace
+
+MatvecArgs matvec_args(const Product& product) {
   const WeightView& first = product.weight[0];
   MatvecArgs args{};
   args.x = product.x;
@@ -165,12 +147,10 @@ MatvecArgs args_of(const Product& product) {
   return args;
 }
 
-}  // namespace
-
 void matvec(Context& context, const Product& product) {
   CHECK(product.tokens <= kMatvecTokens);
   if (product.tokens == 0) return;
-  const MatvecArgs args = args_of(product);
+  const MatvecArgs args = matvec_args(product);
   if (args.tiles == 0) return;
   const WeightView& weight = product.weight[0];
   if (weight.packed_bits == 4) return launch_scaled<Form::kI4>(context, args);

@@ -16,6 +16,8 @@
 // shape of the matrix alone: a token gets the same bytes in any company.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/dequant.cuh"
 #include "kernels/cuda/products.h"
@@ -669,5 +671,33 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
   }
 }
 
+// ---- Launches. kStages: of each warp's ring; kStrips: warps of a block.
+template <int kStages, int kStrips>
+struct MatvecTuning {
+  template <Form F, Scaling kScaling>
+  static int64_t shared_bytes(const MatvecArgs& args, int tokens) {
+    return shared_of(sizeof(Stage<kScaling>) * kStages * kStrips, args.row_stride,
+                     segment_columns(F), kStrips, tokens, args.gated ? 2 : 1)
+        .bytes;
+  }
+
+  template <Form F, Scaling kScaling, int kTokenTiles>
+  static void launch(Context& context, const MatvecArgs& args) {
+    const DeviceInfo& device = context.device;
+    constexpr size_t kReserved = 1024;  // of each block, by the system
+    const auto shared = static_cast<size_t>(shared_bytes<F, kScaling>(args, args.tokens));
+    const size_t fit = (device.shared_bytes + kReserved) / (shared + kReserved);
+    const auto resident = static_cast<int64_t>(std::clamp<size_t>(fit, 1, 4));
+    const auto blocks =
+        static_cast<unsigned>(std::min(args.tiles, resident * device.multiprocessors));
+    simt::launch(matvec_kernel<F, kScaling, kTokenTiles, kStages, kStrips>, {blocks},
+                 {kStrips * kWarpSize}, shared, context.stream, args);
+  }
+};
+
 }  // namespace matvec_detail
+
+// The kernels' form of a product.
+MatvecArgs matvec_args(const Product& product);  // matvec.cu
+
 }  // namespace hone::cuda
