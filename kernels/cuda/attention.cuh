@@ -58,8 +58,9 @@ inline Attention attention_of(const AttentionArgs& args) {
           .scale = static_cast<float>(args.scale) * kLog2E};
 }
 
-void decode_attention(Context& context, const AttentionArgs& args);   // attention_decode.cu
-void prefill_attention(Context& context, const AttentionArgs& args);  // attention_prefill.cu
+void decode_attention(Context& context, const AttentionArgs& args);  // attention_decode.cu
+// False where the device cannot.
+bool prefill_attention(Context& context, const AttentionArgs& args);  // attention_prefill.cu
 
 // A finite number and its remainder as two halves of f16. An infinity has no remainder.
 struct SplitPair {

@@ -66,6 +66,21 @@ __device__ __forceinline__ Range range_of(const Attention& args, const Split& sp
   return range;
 }
 
+// The first position of the token's sequence that this step stores.
+__device__ __forceinline__ int first_of_step(const Attention& args, int64_t token) {
+  const int sequence = args.sequences[token];
+  int first = args.positions[token];
+  for (int t = lane_id(); t < args.tokens; t += kWarpSize) {
+    if (args.sequences[t] == sequence && args.positions[t] < first) first = args.positions[t];
+  }
+#pragma unroll
+  for (int m = kWarpSize / 2; m; m /= 2) {
+    const int other = shfl_xor(first, m);
+    first = other < first ? other : first;
+  }
+  return first;
+}
+
 // Asks for one tile of keys and values; positions beyond the token's become zeros.
 template <DType kType, int kWidth>
 __device__ __forceinline__ void ask_for_tile(const Attention& args, int64_t tile_index, int rows,
@@ -161,7 +176,7 @@ __device__ __forceinline__ void attend_to_tile(const std::byte* stage,
 
   // Scores of 16 keys: [n][0..1] of high, [n][2..3] of low parts.
   float s[2][4] = {};
-#pragma unroll
+#pragma unroll(Rows::kSplit ? 2 : kWidth / 16)
   for (int step = 0; step < kWidth / 16; ++step) {
     const auto fragment = load<4>(&queries[step * kWarpSize + lane_id()][0]);
     const uint32_t a[4] = {fragment[0], fragment[1], fragment[2], fragment[3]};
@@ -319,10 +334,9 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   };
 
   // Positions that earlier steps stored do not wait for the kernel ahead, which stores this step's.
-  const int64_t older = range.position + 1 - args.tokens;
+  const int older = args.tokens == 1 ? range.position : first_of_step(args, token);
   int asked = 0;
-  while (asked < R::kStages - 1 &&
-         (range.first_tile + static_cast<int64_t>(asked) * warps + 1) * kTile <= older) {
+  while (asked < R::kStages - 1 && (range.first_tile + asked * warps + 1) * kTile <= older) {
     ask(asked++);
   }
   wait_for_previous();
@@ -365,9 +379,9 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   if (range.used == 1) return;
 
   // The blocks of the token.
-  thread_fence();
   sync_block();
   if (threadIdx.x == 0) {
+    thread_fence();  // what the block wrote, before the count
     last = atomic_add(&split.arrived[place], 1u) + 1 == static_cast<unsigned>(range.used);
   }
   sync_block();

@@ -204,10 +204,12 @@ constexpr Case kCases[] = {
 const std::vector<int32_t> kPositions = {0,  1,  2,  14, 15,  16,  17,  31,
                                          62, 63, 64, 65, 126, 127, 128, 129};
 
-// Values are at most about 4. Terms of a score that add up to s in magnitude move it, and so the
-// weight's relative error, by s units in the last place.
+// Values are at most about 4. Rounding moves a score, and so a weight's relative error: in f32 by a
+// unit for each of its terms, in f16 by as many as chance adds up.
 double magnitude_of(const Case& c, double factor) {
-  const double terms = c.scale * 0.64 * static_cast<double>(c.head_dim);  // mean of |q| |k|
+  const double dim = static_cast<double>(c.head_dim);
+  if (factor == tolerance::kCudaPrefill) return 4 * (1 + c.scale * std::sqrt(dim));
+  const double terms = c.scale * 0.64 * dim;  // mean of |q| |k|
   return 4 * (1 + terms * tolerance::kUlp / factor);
 }
 
@@ -267,6 +269,87 @@ TEST_CASE("cuda attention: ranges of positions, merged") {
       CAPTURE(kv_type_name(type));
       const Problem problem(c, type, {126, 127, 128, 129, 510, 512, 769, 1023, 1024, 1599});
       check_against_reference(problem, tolerance::kCudaDecode);
+    }
+  }
+}
+
+TEST_CASE("cuda attention: prompts of many lengths, beginning anywhere") {
+  for (const DType type : kTypes) {
+    const double factor = type == DType::kF32 ? tolerance::kCudaDecode : tolerance::kCudaPrefill;
+    for (const Case& c : kCases) {
+      CAPTURE(kv_type_name(type));
+      CAPTURE(c.head_dim);
+      for (const int32_t count : {65, 100}) {
+        check_against_reference(
+            Problem(c, type, rising(count - 10, count), std::vector<int32_t>(count, 1)), factor);
+      }
+    }
+    const Case one_head{.heads = 1, .kv_heads = 1, .head_dim = 24, .positions = 400};
+    for (const int32_t count : {127, 128, 129}) {
+      check_against_reference(
+          Problem(one_head, type, rising(0, count), std::vector<int32_t>(count, 0)), factor);
+    }
+  }
+}
+
+TEST_CASE("cuda attention: prompts without rounding to 16 bits") {
+  const Case c{.heads = 6, .kv_heads = 2, .head_dim = 80, .window = 50, .alibi = true};
+  device().set_exact(true);
+  for (const DType type : kTypes) {
+    CAPTURE(kv_type_name(type));
+    check_against_reference(Problem(c, type, rising(40, 90), std::vector<int32_t>(90, 1)),
+                            tolerance::kCudaDecode);
+  }
+  device().set_exact(false);
+}
+
+TEST_CASE("cuda attention: prompts of several sequences, and tokens alone, in one step") {
+  std::vector<int32_t> positions = rising(100, 40), sequences(40, 0);
+  for (const int32_t p : {7, 199, 64}) {
+    positions.push_back(p);
+    sequences.push_back(static_cast<int32_t>(positions.size() % 2));
+  }
+  for (const int32_t p : rising(0, 70)) {
+    positions.push_back(p);
+    sequences.push_back(1);
+  }
+  for (const DType type : kTypes) {
+    CAPTURE(kv_type_name(type));
+    const double factor = type == DType::kF32 ? tolerance::kCudaDecode : tolerance::kCudaPrefill;
+    for (const int64_t window : {0, 33}) {
+      const Case c{.heads = 6, .kv_heads = 2, .head_dim = 40, .window = window};
+      check_against_reference(Problem(c, type, positions, sequences), factor);
+    }
+  }
+}
+
+TEST_CASE("cuda attention: a token's bytes do not depend on the others of its prompt") {
+  const Case c{.heads = 3, .kv_heads = 1, .head_dim = 64};
+  for (const DType type : kTypes) {
+    const Problem problem(c, type, rising(20, 170), std::vector<int32_t>(170, 1));
+    const auto whole = problem.actual();
+    const auto part = problem.actual(77, 170);
+    CHECK(tolerance::same_bytes(part, std::span(whole).subspan(77 * problem.width())));
+  }
+}
+
+TEST_CASE("cuda attention: what a later token stores does not reach an earlier one") {
+  const Case shape{.heads = 4, .kv_heads = 2, .head_dim = 20, .positions = 200};
+  for (const DType type : kTypes) {
+    for (const int32_t count : {30, 80}) {
+      Problem problem(shape, type, rising(40, count), std::vector<int32_t>(count, 0));
+      const auto before = problem.actual();
+      for (const float bad : {kNaN, kInfinity, -kInfinity}) {
+        CAPTURE(kv_type_name(type));
+        CAPTURE(count);
+        CAPTURE(bad);
+        problem.put(std::vector<float>(40, 0.5f), std::vector<float>(40, bad), {0}, {60});
+        const auto after = problem.actual();
+        CHECK(tolerance::class_difference(after, problem.expected()) == "");
+        const size_t unharmed = 20 * problem.width();
+        CHECK(tolerance::same_bytes(std::span(after).first(unharmed),
+                                    std::span(before).first(unharmed)));
+      }
     }
   }
 }

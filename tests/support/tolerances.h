@@ -38,6 +38,9 @@ inline constexpr double kRope = 2 * kUlp;
 inline constexpr double kAttention = 40 * kUlp;
 // The same on tensor cores of a GPU, with operands in two halves of 11 bits. Of max |v|.
 inline constexpr double kCudaDecode = 100 * kUlp;
+// Many tokens: queries and weights rounded to f16, values of BF16 and I8 caches too. Of
+// max |v| times what the scores' own rounding adds.
+inline constexpr double kCudaPrefill = 0x1p-11;
 
 // "" if |actual - expected| <= factor * magnitude everywhere, else the first failure in words. A
 // NaN fails. magnitudes: one per element.
