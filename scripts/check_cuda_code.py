@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""Checks the code that nvcc made of the CUDA kernels: registers, spills, and that the instructions
+a kernel was written for are there. A kernel can be right and yet load byte by byte; only its code
+shows that. Reads what the build keeps beside the plug-in (the PTX and cubin of each file and
+architecture); no GPU, no other tool of the toolkit.
+
+    scripts/check_cuda_code.py [CODE_DIR] [--list]     build/release/kernels/cuda/code
+"""
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+# Instructions, by what kernels are written for. In PTX; volatile or not, whatever comes behind.
+VECTOR_LOAD = r"ld\.global\S*\.v(4\.[a-z]32|2\.[a-z]64)"
+VECTOR_STORE = r"st\.global\S*\.v(4\.[a-z]32|2\.[a-z]64)"
+MMA_16 = r"mma\.sync\.aligned\.m16n8k16\.row\.col\.f32\.(f16\.f16|bf16\.bf16)\.f32"
+MMA_8 = r"mma\.sync\.aligned\.m16n8k32\.row\.col\.s32\.s8\.s8\.s32"
+CP_ASYNC = r"cp\.async\.cg\.shared\.global"
+LDMATRIX = r"ldmatrix\.sync\.aligned\.m8n8\.x4"
+# Of every kernel on an architecture that has them.
+DEPENDENT_LAUNCH = [r"griddepcontrol\.wait", r"griddepcontrol\.launch_dependents"]
+
+# Kernel (as demangled, without "hone::cuda::"), most registers a thread may have, instructions.
+# The first row that matches holds. 65536 registers / (registers * threads) blocks fit.
+KERNELS = [
+]
+# Of all kernels: local memory, for spills and for arrays that registers cannot index.
+FORBIDDEN = r"\b(ld|st)\.local"
+
+
+def demangled(names):
+    text = subprocess.run(["c++filt"], input="\n".join(names), text=True, capture_output=True,
+                          check=True).stdout
+    short = re.compile(r"hone::(cuda::|simt::)?|\(anonymous namespace\)::|matvec_detail::")
+    return [short.sub("", re.sub(r"\(anonymous namespace\)::", "", line)).removeprefix("void ")
+            for line in text.splitlines()]
+
+
+def elf_sections(data):
+    """(name, header info word, bytes) of each section of a 64-bit ELF file."""
+    offset, = struct.unpack_from("<Q", data, 0x28)
+    size, count, names = struct.unpack_from("<HHH", data, 0x3A)
+    headers = [struct.unpack_from("<IIQQQQIIQQ", data, offset + i * size) for i in range(count)]
+    strings = headers[names]
+    for h in headers:
+        start = strings[4] + h[0]
+        name = data[start:data.index(b"\0", start)].decode()
+        yield name, h, data[h[4]:h[4] + h[5]] if h[1] != 8 else b""
+
+
+# Attributes in the section .nv.info: a code of form 4 (sized), the attribute, its size, its bytes.
+REGISTERS, FRAME = 0x2F, 0x11
+
+
+def resources(cubin):
+    """{mangled kernel: [registers, bytes of local memory]}"""
+    data = cubin.read_bytes()
+    sections = list(elf_sections(data))
+    by_name = {name: content for name, _, content in sections}
+    table, strings = by_name[".symtab"], by_name[".strtab"]
+
+    def symbol(index):
+        at, = struct.unpack_from("<I", table, index * 24)
+        return strings[at:strings.index(b"\0", at)].decode()
+
+    found, info, at = {}, by_name.get(".nv.info", b""), 0
+    while at + 4 <= len(info):
+        form, attribute, size = struct.unpack_from("<BBH", info, at)
+        if form == 4 and attribute in (REGISTERS, FRAME):
+            index, value = struct.unpack_from("<II", info, at + 4)
+            found.setdefault(symbol(index), [0, 0])[attribute == FRAME] = value
+        at += 4 + (size if form == 4 else 0)
+    return {name: f for name, f in found.items() if ".text." + name in by_name}
+
+
+def bodies(ptx):
+    """{mangled kernel: its PTX}"""
+    return {m[1]: m[2] for m in
+            re.finditer(r"^\.(?:visible |weak )?\.?entry (\w+)\((.*?)^}", ptx.read_text(), re.M | re.S)}
+
+
+def faults_of(name, architecture, registers, local, code):
+    row = next((r for r in KERNELS if re.search(r[0], name)), None)
+    if row is None:
+        yield "no row in the table of scripts/check_cuda_code.py"
+        return
+    if registers > row[1]:
+        yield f"{registers} registers, at most {row[1]}"
+    if local or re.search(FORBIDDEN, code):
+        yield f"{local} bytes of local memory: spills, or an array that is indexed at run time"
+    for pattern in row[2] + (DEPENDENT_LAUNCH if architecture >= 90 else []):
+        if not re.search(pattern, code):
+            yield f"no instruction {pattern}"
+
+
+def main():
+    arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
+    root = Path(__file__).resolve().parent.parent
+    code = Path(arguments[0]) if arguments else root / "build/release/kernels/cuda/code"
+    cubins = sorted(code.glob("*.cubin"))
+    if not cubins:
+        print("cuda code: skipped: no nvcc")
+        return 0
+    kernels, faults = 0, 0
+    for cubin in cubins:
+        architecture = int(re.search(r"(?:compute|sm)_(\d+)", cubin.name)[1])
+        ptx, found = bodies(cubin.with_suffix(".ptx")), resources(cubin)
+        for mangled, name in zip(found, demangled(found)):
+            registers, local = found[mangled]
+            kernels += 1
+            if "--list" in sys.argv:
+                print(f"sm_{architecture} {registers:4} {local:4}  {name}")
+            for fault in faults_of(name, architecture, registers, local, ptx[mangled]):
+                faults += 1
+                print(f"sm_{architecture} {name}: {fault}")
+    print(f"cuda code: {kernels} kernels, {faults} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
