@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -265,7 +266,13 @@ Slot& self() { return *static_cast<Slot*>(current); }
 }  // namespace
 
 Config& config() {
-  static Config c;
+  static Config c = [] {
+    Config from;
+    const char* const order = std::getenv("SIMT_ORDER");
+    if (order && std::strcmp(order, "reverse") == 0) from.order = Order::reverse;
+    if (order && std::strcmp(order, "random") == 0) from.order = Order::random;
+    return from;
+  }();
   return c;
 }
 

@@ -49,7 +49,7 @@ struct Error : std::runtime_error {
 enum class Order { forward, reverse, random };
 
 struct Config {
-  Order order = Order::forward;
+  Order order = Order::forward;  // or what $SIMT_ORDER says
   uint64_t seed = 1;
   int workers = 0;  // OS threads that blocks are spread over; 0: one per core
   size_t shared_limit = 227 * 1024;
@@ -284,6 +284,11 @@ Vec<T, N> load(const T* p, emu::Where at = emu::Where::current()) {
 template <int N, class T>
 Vec<T, N> load_nc(const T* p, emu::Where at = emu::Where::current()) {
   return load<N>(p, at);
+}
+// Starts to bring memory into the L2 cache: multiples of 16 bytes.
+inline void prefetch_l2(const void* p, unsigned bytes) {
+  emu::require_aligned(p, 16, "prefetch_l2");
+  if (bytes % 16 != 0) emu::fail("prefetch_l2: not a multiple of 16 bytes");
 }
 template <class T, int N>
 void store(T* p, const Vec<T, N>& v, emu::Where at = emu::Where::current()) {

@@ -21,6 +21,7 @@ inline void in_every_order(const std::function<void()>& check) {
 #else
   using simt::emu::Order;
   const char* const only = std::getenv("SIMT_ORDER");
+  const Order before = simt::emu::config().order;
   for (const auto& [name, order] :
        {std::pair("forward", Order::forward), std::pair("reverse", Order::reverse),
         std::pair("random", Order::random)}) {
@@ -29,7 +30,7 @@ inline void in_every_order(const std::function<void()>& check) {
     simt::emu::config().order = order;
     check();
   }
-  simt::emu::config().order = Order::forward;
+  simt::emu::config().order = before;
 #endif
 }
 
