@@ -11,6 +11,7 @@ last line on stderr says why. Output of a sanitizer fails any case.
 """
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-TIMEOUT_SECONDS = 300
+TIMEOUT_SECONDS = 900  # for what hangs; sanitized on a busy machine, a case may take minutes
 SKIPPED = 77
 SANITIZER = re.compile(r"AddressSanitizer|ThreadSanitizer|LeakSanitizer|runtime error:")
 
@@ -38,9 +39,16 @@ def environment(bin_dir):
 
 def execute(case, bin_dir):
     with tempfile.TemporaryDirectory(prefix="hone-case-") as empty:
-        return subprocess.run(["bash", "-eu", "-o", "pipefail", str(case)], cwd=empty,
-                              env=environment(bin_dir), stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=TIMEOUT_SECONDS)
+        command = ["bash", "-eu", "-o", "pipefail", str(case)]
+        with subprocess.Popen(command, cwd=empty, env=environment(bin_dir),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, start_new_session=True) as shell:
+            try:
+                stdout, stderr = shell.communicate(timeout=TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(shell.pid, signal.SIGKILL)  # the programs too: they hold the pipes
+                raise
+        return subprocess.CompletedProcess(command, shell.returncode, stdout, stderr)
 
 
 def faults_of(case, result, update):
