@@ -1,0 +1,99 @@
+// Sessions on the CUDA backend. Without a GPU its kernels run on the emulator of kernels/simt, as a
+// plug-in beside libhone.so; HONE_CUDA_PLUGIN names another, and "" takes the real one.
+#include <dlfcn.h>
+
+#include <filesystem>
+
+#include "kernels/open.h"
+#include "libcommon/run/batch.h"
+#include "libcommon/run/session.h"
+#include "tests/run/models.h"
+
+namespace hone {
+namespace {
+
+using namespace test;  // NOLINT: the tests' vocabulary
+
+// The emulated plug-in of this build, where it has one.
+std::string emulated_plugin() {
+  Dl_info info;
+  if (!dladdr(reinterpret_cast<const void*>(&open_backend), &info)) return "";
+  const auto path =
+      std::filesystem::path(info.dli_fname).parent_path() / "libhone-cuda-emulated.so";
+  return std::filesystem::exists(path) ? path.string() : "";
+}
+
+bool has_cuda() {
+  if (!std::getenv("HONE_CUDA_PLUGIN") && !emulated_plugin().empty()) {
+    setenv("HONE_CUDA_PLUGIN", emulated_plugin().c_str(), 1);
+  }
+  std::string why;
+  if (open_backend("cuda", 1, &why)) return true;
+  MESSAGE("skipped: " << why);
+  return false;
+}
+
+std::vector<std::vector<int32_t>> continued(const std::shared_ptr<const LoadedModel>& model,
+                                            const SessionOptions& options,
+                                            const std::vector<std::vector<int32_t>>& prompts,
+                                            int64_t count) {
+  const auto session = Session::create(model, options);
+  std::vector<GenerateRequest> requests;
+  for (const auto& prompt : prompts) {
+    requests.push_back({.ids = prompt, .max_new = count, .stop_ids = {}, .sampler = {}});
+  }
+  std::vector<std::vector<int32_t>> ids;
+  for (GenerateResult& result : generate(*session, requests)) ids.push_back(std::move(result.ids));
+  return ids;
+}
+
+// A tiny model's weights are f32, so that nothing is rounded but by order.
+constexpr double kLogits = 2e-5;
+
+TEST_CASE("cuda: logits and greedy ids of every tiny model") {
+  if (!has_cuda()) return;
+  for (const std::string& name : tiny_models()) {
+    CAPTURE(name);
+    const auto model = load(testdata(name));
+    const std::vector<int32_t> prompt = {5, 6, 7, 8, 9, 10, 11};
+    for (const bool fuse : {false, true}) {
+      CAPTURE(fuse);
+      SessionOptions options = {.device = "cpu",
+                                .context = 24,
+                                .fuse = fuse,
+                                .compute = Compute::kF32,
+                                .kv_type = DType::kF32};
+      const auto cpu = Session::create(model, options);
+      options.device = "cuda";
+      const auto cuda = Session::create(model, options);
+      REQUIRE(cuda->backend_name() == "cuda");
+      for (int i = 0; i < 4; ++i) {  // a prompt, then steps: plain, recorded, replayed
+        const auto tokens = i == 0 ? steps(prompt) : steps({40 + i}, 0, 6 + i);
+        const auto expected = cpu->step(tokens);
+        CHECK(relative_error(cuda->step(tokens), expected) <= kLogits);
+      }
+    }
+  }
+}
+
+TEST_CASE("cuda: texts decoded together, a growing cache, another device memory") {
+  if (!has_cuda()) return;
+  const auto model = load(testdata("tiny-llama"));
+  const std::vector<std::vector<int32_t>> prompts = {{5, 6, 7}, {9}, {11, 12, 13, 14, 15, 16}};
+  SessionOptions options = {.device = "cpu", .sequences = 2, .compute = Compute::kF32};
+  const auto expected = continued(model, options, prompts, 12);
+  options.device = "cuda";
+  options.kv_type = DType::kF32;
+  CHECK(continued(model, options, prompts, 12) == expected);
+}
+
+TEST_CASE("cuda: what it does not have is refused") {
+  if (!has_cuda()) return;
+  const auto model = load(testdata("tiny-llama"));
+  CHECK_THROWS_WITH_AS(
+      Session::create(model, {.device = "cuda", .compute = Compute::kInt8}),
+      "--compute int8: the cuda backend rounds no activations to int8; auto or f32", Error);
+}
+
+}  // namespace
+}  // namespace hone
