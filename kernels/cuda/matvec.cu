@@ -40,17 +40,20 @@ __global__ void __launch_bounds__(kFloatWarps* kWarpSize) matvec_f32_kernel(Matv
   const int64_t row = rows.first + at % kTileRows;
   if (row >= rows.matrix->rows) return;
   for (int token = 0; token < args.tokens; ++token) {
+    const float token_scale = args.token_scale ? args.token_scale[token] : 1.0f;
     const auto value = [&](const MatvecMatrix& matrix) {
       const auto* const weights =
           reinterpret_cast<const float*>(matrix.payload + row * args.row_stride);
       float squares;
       const float sum = float_dot(args, weights, token, &squares);
       const float factor = args.norm ? norm_factor_of(args, squares) : 1.0f;
-      return finished(args, matrix, sum, row, token, factor, true);
+      return inputs_of_row(args, matrix, row, true).value(sum, factor, token_scale);
     };
     const float gated_with = args.gated ? value(args.matrix[1]) : 0.0f;
     const float result = value(*rows.matrix);
-    if (lane_id() == 0) write_result(args, *rows.matrix, row, token, result, gated_with);
+    if (lane_id() != 0) continue;
+    const float residual = args.residual ? args.residual[token * rows.matrix->rows + row] : 0.0f;
+    write_result(args, *rows.matrix, row, token, result, gated_with, residual);
   }
 }
 

@@ -50,6 +50,7 @@ struct MatvecArgs {
   int64_t columns;
   int64_t row_stride;
   int64_t tiles;  // of the first matrix where gated, else of all
+  int prefetch;   // segments of each strip
   DType scale_type;
   int group;   // columns
   int groups;  // a row
@@ -68,16 +69,21 @@ constexpr int kSegmentBytes = 64;
 constexpr int kBlockColumns = 32;  // that two mma take
 constexpr int kTileTokens = 4;     // of one mma
 
-// What a warp has in flight of one segment: 16 rows of elements, of scales and of zeros.
+// Of one segment: what scales 16 rows.
 template <Scaling kScaling>
-struct alignas(16) Stage {
-  static constexpr int kScaleWords = kScaling == Scaling::kRow       ? 0
-                                     : kScaling == Scaling::kSegment ? 1
-                                                                     : 4;
+struct StageScales {
+  static constexpr int kScaleWords = kScaling == Scaling::kSegment ? 1 : 4;
   static constexpr int kZeroWords = (kScaleWords + 1) / 2;
+  uint32_t scales[kTileRows][kScaleWords];
+  uint32_t zeros[kTileRows][kZeroWords];
+};
+template <>
+struct StageScales<Scaling::kRow> {};
+
+// What a warp has in flight of one segment.
+template <Scaling kScaling>
+struct alignas(16) Stage : StageScales<kScaling> {
   uint32_t elements[2][kWarpSize][4];
-  uint32_t scales[kScaleWords ? kTileRows : 1][kScaleWords ? kScaleWords : 4];
-  uint32_t zeros[kZeroWords ? kTileRows : 1][kZeroWords ? kZeroWords : 4];
 };
 
 // Where things lie in a block's shared memory.
@@ -110,35 +116,21 @@ __device__ __forceinline__ int fragment_column(int t, int four) {
   return 8 * t + 4 * four;
 }
 
-__device__ __forceinline__ void load_four(const float* row, int64_t column, const MatvecArgs& args,
-                                          float* out) {
-  if (args.vectors && column + 4 <= args.columns) {
-    const Vec<float, 4> four = load<4>(row + column);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) out[i] = four[i];
-    return;
-  }
-#pragma unroll
-  for (int i = 0; i < 4; ++i) out[i] = column + i < args.columns ? row[column + i] : 0.0f;
-}
-
-// A token's activations for one lane and one block of columns, times the norm's weight; adds the
-// squares of what they were.
-template <Form F>
-__device__ __forceinline__ Eight load_eight(const MatvecArgs& args, int token, int64_t block, int t,
-                                            float* squares) {
+// kInside: all of the strip lies inside the row, and can be read by 16 bytes.
+template <Form F, bool kInside>
+__device__ __forceinline__ Eight load_eight(const float* row, int64_t columns, int64_t block) {
   Eight x;
 #pragma unroll
   for (int four = 0; four < 2; ++four) {
-    const int64_t column = block * kBlockColumns + fragment_column<F>(t, four);
-    load_four(args.x + token * args.columns, column, args, x.v + 4 * four);
-    if (args.norm) {
-      float weight[4];
-      load_four(args.norm, column, args, weight);
+    const int64_t column = block * kBlockColumns + fragment_column<F>(lane_id() % 4, four);
+    if constexpr (kInside) {
+      const Vec<float, 4> v = load<4>(row + column);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) x.v[4 * four + i] = v[i];
+    } else {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        *squares += x.v[4 * four + i] * x.v[4 * four + i];
-        x.v[4 * four + i] *= weight[i];
+        x.v[4 * four + i] = column + i < columns ? row[column + i] : 0.0f;
       }
     }
   }
@@ -186,38 +178,89 @@ __device__ __forceinline__ float inverse_of_power(float factor) {
   return bits<float>((254u << 23) - bits<uint32_t>(factor));
 }
 
-// One warp turns `blocks` blocks of columns of one token into fragments. Returns what undoes the
-// factor; *squares: the sum over the strip.
-template <Form F>
-__device__ __forceinline__ float prepare_token(const MatvecArgs& args, int token, int64_t first,
-                                               int blocks, uint32_t* fragments, float* squares) {
-  const int t = lane_id() % 4;
-  float factor = 1, sum = 0, unused = 0;
-  if constexpr (F != Form::kBF16) {
-    float largest = 0;
-    for (int b = lane_id() / 4; b < blocks; b += kWarpSize / 4) {
-      const Eight x = load_eight<F>(args, token, first + b, t, &unused);
+// One warp's strip of one token.
+template <Form F, bool kInside>
+struct TokenStrip {
+  static constexpr int kStep = kWarpSize / 4;  // blocks of columns that a warp turns at once
+  static constexpr int kBatch = 4;             // of these, loaded together
+
+  const MatvecArgs& args;
+  const float* row;
+  int64_t first;  // block of columns
+  int blocks;
+  Eight x[kBatch];
+  float squares = 0;  // of this lane's activations before the norm
+
+  __device__ __forceinline__ int block_of(int base, int i) const {
+    return base + i * kStep + lane_id() / 4;
+  }
+
+  // Loads activations times the norm's weight. All loads are on their way before the first is used.
+  __device__ __forceinline__ void load_batch(int base, bool count_squares) {
+    Eight weight[kBatch];
 #pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const float magnitude = fabsf(x.v[i]);
-        if (is_finite(magnitude) && magnitude > largest) largest = magnitude;
+    for (int i = 0; i < kBatch; ++i) {
+      const int b = block_of(base, i) < blocks ? block_of(base, i) : blocks - 1;
+      x[i] = load_eight<F, kInside>(row, args.columns, first + b);
+      if (args.norm) weight[i] = load_eight<F, kInside>(args.norm, args.columns, first + b);
+    }
+    if (!args.norm) return;
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) {
+      const bool counts = count_squares && block_of(base, i) < blocks;
+#pragma unroll
+      for (int e = 0; e < 8; ++e) {
+        if (counts) squares += x[i].v[e] * x[i].v[e];
+        x[i].v[e] *= weight[i].v[e];
       }
     }
-    factor = range_factor(warp_max(largest));
   }
-  for (int b = lane_id() / 4; b < blocks; b += kWarpSize / 4) {
-    const Eight x = load_eight<F>(args, token, first + b, t, &sum);
-    Vec<uint32_t, 4> parts[2];
+
+  __device__ __forceinline__ float largest() {
+    float most = 0;
+    for (int base = 0; base < blocks; base += kBatch * kStep) {
+      load_batch(base, true);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      split<F>(x.v[pair_element<F>(i, 0)] * factor, x.v[pair_element<F>(i, 1)] * factor,
-               &parts[0][i], &parts[1][i]);
+      for (int i = 0; i < kBatch; ++i) {
+#pragma unroll
+        for (int e = 0; e < 8; ++e) {
+          const float magnitude = fabsf(x[i].v[e]);
+          if (is_finite(magnitude) && magnitude > most) most = magnitude;
+        }
+      }
     }
-    uint32_t* const to = fragments + ((b * args.tokens + token) * 8 + t) * 4;
-    store(to, parts[0]);
-    store(to + 16, parts[1]);
+    return warp_max(most);
   }
-  *squares = warp_sum(sum);
+
+  // to: this lane's unit in the first block; blocks are block_words apart.
+  __device__ __forceinline__ void write(float factor, uint32_t* to, int block_words) {
+    for (int base = 0; base < blocks; base += kBatch * kStep) {
+      if (F == Form::kBF16 || blocks > kBatch * kStep) load_batch(base, F == Form::kBF16);
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        if (block_of(base, i) >= blocks) break;
+        Vec<uint32_t, 4> parts[2];
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          split<F>(x[i].v[pair_element<F>(e, 0)] * factor, x[i].v[pair_element<F>(e, 1)] * factor,
+                   &parts[0][e], &parts[1][e]);
+        }
+        store(to + block_of(base, i) * block_words, parts[0]);
+        store(to + block_of(base, i) * block_words + 16, parts[1]);
+      }
+    }
+  }
+};
+
+// One warp turns its strip of one token into fragments. Returns what undoes the strip's factor;
+// *squares: their sum over the strip.
+template <Form F, bool kInside>
+__device__ __forceinline__ float prepare_token(const MatvecArgs& args, int token, int64_t first,
+                                               int blocks, uint32_t* fragments, float* squares) {
+  TokenStrip<F, kInside> strip{args, args.x + token * args.columns, first, blocks, {}, 0};
+  const float factor = F == Form::kBF16 ? 1.0f : range_factor(strip.largest());
+  strip.write(factor, fragments + (token * 8 + lane_id() % 4) * 4, args.tokens * 32);
+  *squares = warp_sum(strip.squares);
   return inverse_of_power(factor);
 }
 
@@ -353,6 +396,20 @@ struct Loader {
     cp_async_commit();
   }
 };
+
+// Asks the L2 cache for what the loads of the first tile come to after `ahead` segments, and for
+// the norm's weight: work for memory while the kernel ahead ends and activations are prepared.
+__device__ __forceinline__ void prefetch(const MatvecArgs& args, const Rows& rows,
+                                         const Strip& strip, int ahead) {
+  if (strip.count == 0 || lane_id() >= kTileRows) return;
+  const int wanted = strip.count - ahead < args.prefetch ? strip.count - ahead : args.prefetch;
+  if (wanted > 0) {
+    const int64_t row = clamped(rows.first + lane_id(), rows.matrix->rows);
+    prefetch_l2(
+        rows.matrix->payload + row * args.row_stride + int64_t{strip.first + ahead} * kSegmentBytes,
+        static_cast<unsigned>(wanted * kSegmentBytes));
+  }
+}
 
 // ---- Multiplying.
 
@@ -513,63 +570,93 @@ __device__ __forceinline__ void multiply(Sums<kTokenTiles>& sums, const MatvecAr
 
 // ---- Results.
 
-// value of products.h, but for the activation and what follows it.
-__device__ __forceinline__ float finished(const MatvecArgs& args, const MatvecMatrix& matrix,
-                                          float sum, int64_t row, int token, float norm_factor,
-                                          bool row_scales) {
-  if (row_scales && matrix.scales) {
-    const std::byte* const scales = matrix.scales;
-    if (args.scale_type == DType::kF32) {
-      sum *= reinterpret_cast<const float*>(scales)[row];
-    } else if (args.scale_type == DType::kBF16) {
-      sum *= static_cast<float>(reinterpret_cast<const bf16*>(scales)[row]);
-    } else {
-      sum *= static_cast<float>(reinterpret_cast<const f16*>(scales)[row]);
-    }
+__device__ __forceinline__ float scale_of_row(const MatvecArgs& args, const MatvecMatrix& matrix,
+                                              int64_t row) {
+  if (!matrix.scales) return 1;
+  if (args.scale_type == DType::kF32) return reinterpret_cast<const float*>(matrix.scales)[row];
+  if (args.scale_type == DType::kBF16) {
+    return static_cast<float>(reinterpret_cast<const bf16*>(matrix.scales)[row]);
   }
-  sum *= norm_factor;
-  if (args.token_scale) sum *= args.token_scale[token];
-  return matrix.bias ? sum + matrix.bias[row] : sum;
+  return static_cast<float>(reinterpret_cast<const f16*>(matrix.scales)[row]);
+}
+
+// What turns a row's sum into its value, of products.h, but for the activation and what follows.
+struct RowInputs {
+  float scale;
+  float bias;
+  __device__ __forceinline__ float value(float sum, float norm_factor, float token_scale) const {
+    return sum * scale * norm_factor * token_scale + bias;
+  }
+};
+__device__ __forceinline__ RowInputs inputs_of_row(const MatvecArgs& args,
+                                                   const MatvecMatrix& matrix, int64_t row,
+                                                   bool row_scales) {
+  return {row_scales ? scale_of_row(args, matrix, row) : 1.0f,
+          matrix.bias ? matrix.bias[row] : 0.0f};
 }
 
 __device__ __forceinline__ void write_result(const MatvecArgs& args, const MatvecMatrix& matrix,
-                                             int64_t row, int token, float value,
-                                             float gated_with) {
+                                             int64_t row, int token, float value, float gated_with,
+                                             float residual) {
   value = activate(args.activation, value);
   if (args.gated) value *= gated_with;
-  if (args.residual) value += args.residual[token * matrix.rows + row];
-  matrix.out[token * matrix.out_stride + row] = value;
+  matrix.out[token * matrix.out_stride + row] = args.residual ? value + residual : value;
 }
 
 __device__ __forceinline__ float norm_factor_of(const MatvecArgs& args, float squares) {
   return 1.0f / sqrtf(squares / static_cast<float>(args.columns) + args.eps);
 }
 
-// The block adds its warps' strips of a tile, in order, and writes what they give.
-__device__ __forceinline__ void write_tile(const MatvecArgs& args, int64_t tile, int strips,
-                                           const float* partial, const float* squares,
-                                           bool row_scales) {
-  const int numbers = args.tokens * kTileRows;
-  for (int i = static_cast<int>(threadIdx.x); i < numbers; i += static_cast<int>(blockDim.x)) {
-    const int token = i / kTileRows;
-    float factor = 1;
-    if (args.norm) {
-      float sum = 0;
-      for (int s = 0; s < strips; ++s) sum += squares[s * args.tokens + token];
-      factor = norm_factor_of(args, sum);
-    }
-    const Rows rows = rows_of(args, tile, 0);
-    const int64_t row = rows.first + i % kTileRows;
-    if (row >= rows.matrix->rows) continue;
-    const auto value = [&](const MatvecMatrix& matrix, const float* strip) {
-      float sum = 0;
-      for (int s = 0; s < strips; ++s) sum += strip[s * numbers + i];
-      return finished(args, matrix, sum, row, token, factor, row_scales);
-    };
-    const float gated_with = args.gated ? value(args.matrix[1], partial + strips * numbers) : 0.0f;
-    write_result(args, *rows.matrix, row, token, value(*rows.matrix, partial), gated_with);
+// One thread's number of each tile of a block: which, and what it takes beside the sums. Loaded
+// when the block comes to a tile, used when its sums are there.
+struct Result {
+  int number;  // token * 16 + row of the tile
+  int token;
+  float token_scale;
+  float norm_factor;
+  bool any;  // such a row
+  Rows rows;
+  int64_t row;
+  RowInputs inputs[2];
+  float residual;
+
+  __device__ __forceinline__ explicit Result(const MatvecArgs& args)
+      : number(static_cast<int>(threadIdx.x)), token(number / kTileRows) {
+    token_scale = args.token_scale && token < args.tokens ? args.token_scale[token] : 1.0f;
+    norm_factor = args.norm ? -1.0f : 1.0f;
   }
-}
+
+  __device__ __forceinline__ void begin(const MatvecArgs& args, int64_t tile, bool row_scales) {
+    rows = rows_of(args, tile, 0);
+    row = rows.first + number % kTileRows;
+    any = token < args.tokens && row < rows.matrix->rows;
+    if (!any) return;
+    inputs[0] = inputs_of_row(args, *rows.matrix, row, row_scales);
+    if (args.gated) inputs[1] = inputs_of_row(args, args.matrix[1], row, row_scales);
+    residual = args.residual ? args.residual[token * rows.matrix->rows + row] : 0.0f;
+  }
+
+  // Adds the strips, in order.
+  __device__ __forceinline__ void end(const MatvecArgs& args, int strips, const float* partial,
+                                      const float* squares) {
+    if (!any) return;
+    const auto sum_of = [&](const float* values, int step) {
+      float sum = 0;
+      for (int s = 0; s < strips; ++s) sum += values[s * step];
+      return sum;
+    };
+    if (norm_factor < 0) norm_factor = norm_factor_of(args, sum_of(squares + token, args.tokens));
+    const int numbers = args.tokens * kTileRows;
+    const float value =
+        inputs[0].value(sum_of(partial + number, numbers), norm_factor, token_scale);
+    float gated_with = 0;
+    if (args.gated) {
+      gated_with = inputs[1].value(sum_of(partial + strips * numbers + number, numbers),
+                                   norm_factor, token_scale);
+    }
+    write_result(args, *rows.matrix, row, token, value, gated_with, residual);
+  }
+};
 
 // One strip of a tile: for each token 16 sums, the two halves of activations added.
 template <int kTokenTiles>
@@ -606,6 +693,7 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
   loader.find_rows(args, strip);
 #pragma unroll
   for (int i = 0; i < kStages - 1; ++i) loader.issue(args, strip, ring[i]);
+  prefetch(args, loader.rows, strip, kStages - 1);
   start_next();
   wait_for_previous();
 
@@ -613,23 +701,29 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
   constexpr int kBlocks = segment_columns(F) / kBlockColumns;
   uint32_t* const fragments = reinterpret_cast<uint32_t*>(memory + at.fragments) +
                               int64_t{strip.first} * kBlocks * args.tokens * 32;
+  const int64_t first_block = int64_t{strip.first} * kBlocks;
+  const bool inside =
+      args.vectors && (first_block + strip.count * kBlocks) * kBlockColumns <= args.columns;
   float inverse[kTokenTiles];
   int unit[kTokenTiles];
 #pragma unroll
   for (int n = 0; n < kTokenTiles; ++n) {
-    const int token = n * kTileTokens + lane_id() / 8;
-    unit[n] = ((token < args.tokens ? token : args.tokens - 1) * 8 + lane_id() / 4 % 2 * 4 +
+    const int mine = n * kTileTokens + lane_id() / 8;
+    unit[n] = ((mine < args.tokens ? mine : args.tokens - 1) * 8 + lane_id() / 4 % 2 * 4 +
                lane_id() % 4) *
               4;
     inverse[n] = 1;
+  }
+  for (int token = 0; token < args.tokens; ++token) {
+    float sum;
+    const float undo = inside ? prepare_token<F, true>(args, token, first_block,
+                                                       strip.count * kBlocks, fragments, &sum)
+                              : prepare_token<F, false>(args, token, first_block,
+                                                        strip.count * kBlocks, fragments, &sum);
+    if (lane_id() == 0) squares[warp * args.tokens + token] = sum;
 #pragma unroll
-    for (int i = 0; i < kTileTokens; ++i) {
-      if (n * kTileTokens + i >= args.tokens) break;
-      float sum;
-      const float undo = prepare_token<F>(args, n * kTileTokens + i, int64_t{strip.first} * kBlocks,
-                                          strip.count * kBlocks, fragments, &sum);
-      if (lane_id() == 0) squares[warp * args.tokens + n * kTileTokens + i] = sum;
-      if (lane_id() % 4 == i) inverse[n] = undo;
+    for (int n = 0; n < kTokenTiles; ++n) {
+      if (lane_id() % 4 + n * kTileTokens == token) inverse[n] = undo;
     }
   }
   sync_warp();
@@ -637,8 +731,12 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
   // Tile after tile.
   Place place = {static_cast<int64_t>(blockIdx.x), 0, 0, strip.column, strip.group};
   int slot = 0, parity = 0;
+  static_assert(kStrips * kWarpSize >= kTokenTiles * kTileTokens * kTileRows);
+  constexpr bool kRowScales = kScaling == Scaling::kRow;
+  Result result(args);
   for (; place.tile < args.tiles; parity ^= 1) {
     const int64_t tile = place.tile;
+    result.begin(args, tile, kRowScales);
     float* const sums_of_tile = partial + parity * pair * kStrips * args.tokens * kTileRows;
     for (int m = 0; m < pair; ++m) {
       const Rows rows = rows_of(args, tile, m);
@@ -667,9 +765,12 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
     }
     if (strip.count == 0) place.tile += gridDim.x;
     sync_block();
-    write_tile(args, tile, kStrips, sums_of_tile, squares, kScaling == Scaling::kRow);
+    result.end(args, kStrips, sums_of_tile, squares);
   }
 }
+
+// What all blocks together ask the L2 cache for: a part of it.
+constexpr int64_t kPrefetchBytes = 16 << 20;
 
 // ---- Launches. kStages: of each warp's ring; kStrips: warps of a block.
 template <int kStages, int kStrips>
@@ -682,14 +783,16 @@ struct MatvecTuning {
   }
 
   template <Form F, Scaling kScaling, int kTokenTiles>
-  static void launch(Context& context, const MatvecArgs& args) {
+  static void launch(Context& context, MatvecArgs args, int64_t prefetch_bytes = kPrefetchBytes) {
     const DeviceInfo& device = context.device;
     constexpr size_t kReserved = 1024;  // of each block, by the system
     const auto shared = static_cast<size_t>(shared_bytes<F, kScaling>(args, args.tokens));
     const size_t fit = (device.shared_bytes + kReserved) / (shared + kReserved);
-    const auto resident = static_cast<int64_t>(std::clamp<size_t>(fit, 1, 4));
+    const auto resident = static_cast<int64_t>(std::clamp<size_t>(fit, 1, 2));
     const auto blocks =
         static_cast<unsigned>(std::min(args.tiles, resident * device.multiprocessors));
+    args.prefetch =
+        static_cast<int>(prefetch_bytes / (int64_t{blocks} * kStrips * kTileRows * kSegmentBytes));
     simt::launch(matvec_kernel<F, kScaling, kTokenTiles, kStages, kStrips>, {blocks},
                  {kStrips * kWarpSize}, shared, context.stream, args);
   }

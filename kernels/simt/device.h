@@ -13,6 +13,7 @@
 //   shfl shfl_xor shfl_up shfl_down warp_ballot warp_sum warp_max block_sum
 //   atomic_add atomic_max
 //   load<N>(p) load_nc<N>(p) store(p, Vec)            one 4-, 8- or 16-byte access
+//   prefetch_l2(p, bytes)
 //   cp_async<16>(dst, src, valid) cp_async_commit() cp_async_wait<N>()
 //   ldmatrix<N>(r, row) ldmatrix_trans<N>(r, row)
 //   mma<T>(d, a, b) mma_sparse<T, selector>(d, a, b, meta) dp4a
