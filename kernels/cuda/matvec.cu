@@ -79,21 +79,33 @@ MatvecArgs some_tokens(MatvecArgs args, int first, int count) {
   return args;
 }
 
-// As many tokens at a time as shared memory holds.
 template <Form F, Scaling kScaling>
-void launch_form(Context& context, const MatvecArgs& args) {
+void launch_split(Context& context, const MatvecArgs& args) {
   int most = args.tokens;
   const auto limit = static_cast<int64_t>(context.device.shared_bytes);
-  while (most > 1 && Tuning::shared_bytes<F, kScaling>(args, most) > limit) --most;
+  while (most > 1 && Tuning::split_shared_bytes<F, kScaling>(args, most) > limit) --most;
   for (int t = 0; t < args.tokens; t += most) {
     const MatvecArgs part = some_tokens(args, t, std::min(most, args.tokens - t));
     if (part.tokens <= kTileTokens) {
-      Tuning::launch<F, kScaling, 1>(context, part);
+      Tuning::launch_split<F, kScaling, 1>(context, part);
     } else if (part.tokens <= 2 * kTileTokens) {
-      Tuning::launch<F, kScaling, 2>(context, part);
+      Tuning::launch_split<F, kScaling, 2>(context, part);
     } else {
-      Tuning::launch<F, kScaling, 4>(context, part);
+      Tuning::launch_split<F, kScaling, 4>(context, part);
     }
+  }
+}
+
+// One way or the other, by what fills a multiprocessor: the same bytes.
+template <Form F, Scaling kScaling>
+void launch_form(Context& context, const MatvecArgs& args) {
+  const int64_t shared = Tuning::shared_bytes<F, kScaling>(args, args.tokens);
+  const auto limit = static_cast<int64_t>(context.device.shared_bytes);
+  const bool fits = args.tokens == 1 ? shared <= limit : shared <= limit / 2;
+  if (args.tokens <= kTileTokens && fits) {
+    Tuning::launch<F, kScaling, 1>(context, args);
+  } else {
+    launch_split<F, kScaling>(context, args);
   }
 }
 

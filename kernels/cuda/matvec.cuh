@@ -275,21 +275,31 @@ struct Place {
   int group;
 };
 
+// What a warp multiplies: a strip of the columns, of some tiles.
 struct Strip {
   int first;  // segment
   int count;
   int column;  // of its first segment, within its group
   int group;
+  int64_t first_tile;
+  int64_t end_tile;
+  int tile_step;
+
+  __device__ __forceinline__ Place begin() const { return {first_tile, 0, 0, column, group}; }
 };
 
 __device__ __forceinline__ Strip strip_of(const MatvecArgs& args, int segment_columns, int index,
-                                          int strips) {
+                                          int strips, int64_t first_tile, int64_t end_tile,
+                                          int tile_step) {
   const int segments = static_cast<int>(args.row_stride / kSegmentBytes);
   Strip strip;
   strip.first = static_cast<int>(int64_t{segments} * index / strips);
   strip.count = static_cast<int>(int64_t{segments} * (index + 1) / strips) - strip.first;
   strip.column = args.group ? strip.first * segment_columns % args.group : 0;
   strip.group = args.group ? strip.first * segment_columns / args.group : 0;
+  strip.first_tile = first_tile;
+  strip.end_tile = end_tile;
+  strip.tile_step = tile_step;
   return strip;
 }
 
@@ -333,7 +343,7 @@ __device__ __forceinline__ bool advance(Place& place, const Strip& strip, const 
     place.matrix = 1;
   } else {
     place.matrix = 0;
-    place.tile += gridDim.x;
+    place.tile += strip.tile_step;
   }
   return true;
 }
@@ -346,7 +356,7 @@ struct Loader {
   Place place;
 
   __device__ __forceinline__ void find_rows(const MatvecArgs& args, const Strip& strip) {
-    if (place.tile >= args.tiles) return;
+    if (place.tile >= strip.end_tile) return;
     rows = rows_of(args, place.tile, place.matrix);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -385,7 +395,7 @@ struct Loader {
 
   __device__ __forceinline__ void issue(const MatvecArgs& args, const Strip& strip,
                                         Stage<kScaling>& stage) {
-    if (place.tile < args.tiles && strip.count > 0) {
+    if (place.tile < strip.end_tile && strip.count > 0) {
       cp_async<16>(stage.elements[0][lane_id()], elements[0]);
       cp_async<16>(stage.elements[1][lane_id()], elements[1]);
       if constexpr (kScaling != Scaling::kRow) load_scales(args, stage);
@@ -607,8 +617,16 @@ __device__ __forceinline__ float norm_factor_of(const MatvecArgs& args, float sq
   return 1.0f / sqrtf(squares / static_cast<float>(args.columns) + args.eps);
 }
 
-// One thread's number of each tile of a block: which, and what it takes beside the sums. Loaded
-// when the block comes to a tile, used when its sums are there.
+template <int kStrips>
+__device__ __forceinline__ float sum_of(const float* values, int step) {
+  float sum = 0;
+#pragma unroll
+  for (int s = 0; s < kStrips; ++s) sum += values[s * step];
+  return sum;
+}
+
+// One number of a tile: which, and what it takes beside the sums. Loaded when a block comes to the
+// tile, used when its sums are there.
 struct Result {
   int number;  // token * 16 + row of the tile
   int token;
@@ -620,8 +638,8 @@ struct Result {
   RowInputs inputs[2];
   float residual;
 
-  __device__ __forceinline__ explicit Result(const MatvecArgs& args)
-      : number(static_cast<int>(threadIdx.x)), token(number / kTileRows) {
+  __device__ __forceinline__ Result(const MatvecArgs& args, int which)
+      : number(which), token(which / kTileRows) {
     token_scale = args.token_scale && token < args.tokens ? args.token_scale[token] : 1.0f;
     norm_factor = args.norm ? -1.0f : 1.0f;
   }
@@ -636,22 +654,20 @@ struct Result {
     residual = args.residual ? args.residual[token * rows.matrix->rows + row] : 0.0f;
   }
 
-  // Adds the strips, in order.
-  __device__ __forceinline__ void end(const MatvecArgs& args, int strips, const float* partial,
-                                      const float* squares) {
+  // Adds the strips, in order. squares: of the first strip, the others square_step apart.
+  template <int kStrips>
+  __device__ __forceinline__ void end(const MatvecArgs& args, const float* partial,
+                                      const float* squares, int square_step) {
     if (!any) return;
-    const auto sum_of = [&](const float* values, int step) {
-      float sum = 0;
-      for (int s = 0; s < strips; ++s) sum += values[s * step];
-      return sum;
-    };
-    if (norm_factor < 0) norm_factor = norm_factor_of(args, sum_of(squares + token, args.tokens));
+    if (norm_factor < 0) {
+      norm_factor = norm_factor_of(args, sum_of<kStrips>(squares + token, square_step));
+    }
     const int numbers = args.tokens * kTileRows;
-    const float value =
-        inputs[0].value(sum_of(partial + number, numbers), norm_factor, token_scale);
+    const float sum = sum_of<kStrips>(partial + number, numbers);
+    const float value = inputs[0].value(sum, norm_factor, token_scale);
     float gated_with = 0;
     if (args.gated) {
-      gated_with = inputs[1].value(sum_of(partial + strips * numbers + number, numbers),
+      gated_with = inputs[1].value(sum_of<kStrips>(partial + kStrips * numbers + number, numbers),
                                    norm_factor, token_scale);
     }
     write_result(args, *rows.matrix, row, token, value, gated_with, residual);
@@ -673,8 +689,83 @@ __device__ __forceinline__ void store_partial(const Sums<kTokenTiles>& sums,
   }
 }
 
-// ---- The kernel. Grid: any number of blocks; tiles go around. Block: one warp for each strip.
-// kTokenTiles * 4 tokens at most; kStages of the ring.
+// ---- What the kernels are made of.
+
+// Where a lane finds its fragments of the first token tile of a block of columns, and the next
+// ones.
+template <int kTokenTiles>
+__device__ __forceinline__ void find_units(int tokens, int (&unit)[kTokenTiles]) {
+#pragma unroll
+  for (int n = 0; n < kTokenTiles; ++n) {
+    const int token = n * kTileTokens + lane_id() / 8;  // beyond the last: any, for nobody
+    const int of_token = lane_id() / 4 % 2 * 4 + lane_id() % 4;
+    unit[n] = ((token < tokens ? token : tokens - 1) * 8 + of_token) * 4;
+  }
+}
+
+template <Form F>
+__device__ __forceinline__ float prepare(const MatvecArgs& args, const Strip& strip, int token,
+                                         uint32_t* fragments, float* squares) {
+  constexpr int kBlocks = segment_columns(F) / kBlockColumns;
+  const int64_t first = int64_t{strip.first} * kBlocks;
+  const int blocks = strip.count * kBlocks;
+  if (args.vectors && (first + blocks) * kBlockColumns <= args.columns) {
+    return prepare_token<F, true>(args, token, first, blocks, fragments, squares);
+  }
+  return prepare_token<F, false>(args, token, first, blocks, fragments, squares);
+}
+
+// A warp's stream of weights and what it multiplies them with.
+template <Form F, Scaling kScaling, int kTokenTiles, int kStages>
+struct Stream {
+  const MatvecArgs& args;
+  const Strip& strip;
+  Stage<kScaling>* ring;
+  const uint32_t* fragments;
+  int unit[kTokenTiles];
+  Loader<F, kScaling> loader;
+  Place place;
+  int slot = 0;
+
+  __device__ __forceinline__ Stream(const MatvecArgs& product, const Strip& part,
+                                    Stage<kScaling>* stages, const uint32_t* input)
+      : args(product), strip(part), ring(stages), fragments(input), place(part.begin()) {
+    find_units(args.tokens, unit);
+    loader.place = place;
+    loader.find_rows(args, strip);
+#pragma unroll
+    for (int i = 0; i < kStages - 1; ++i) loader.issue(args, strip, ring[i]);
+    if (strip.first_tile < strip.end_tile) prefetch(args, loader.rows, strip, kStages - 1);
+  }
+
+  // One strip of a tile of one matrix.
+  __device__ __forceinline__ Sums<kTokenTiles> next(const Rows& rows) {
+    constexpr int kBlocks = segment_columns(F) / kBlockColumns;
+    Sums<kTokenTiles> sums;
+    sums.clear();
+    const int64_t row0 = clamped(rows.first + lane_id() / 4, rows.matrix->rows);
+    const int64_t row1 = clamped(rows.first + lane_id() / 4 + 8, rows.matrix->rows);
+    for (int s = 0; s < strip.count; ++s) {
+      cp_async_wait<kStages - 2>();
+      sync_warp();  // all have read the slot that is filled next
+      loader.issue(args, strip, ring[slot == 0 ? kStages - 1 : slot - 1]);
+      const ScaleReader<kScaling> scales{ring[slot],
+                                         args.scale_type,
+                                         rows.matrix->zeros != nullptr,
+                                         {static_cast<int>(row0 * args.groups + place.group),
+                                          static_cast<int>(row1 * args.groups + place.group)},
+                                         args.groups - 1 - place.group};
+      multiply<F, kScaling, kTokenTiles>(
+          sums, args, ring[slot], fragments + s * kBlocks * args.tokens * 32, unit, place, scales);
+      if (++slot == kStages) slot = 0;
+      advance<F>(place, strip, args);
+    }
+    return sums;
+  }
+};
+
+// ---- The kernel for few tokens. Grid: any number of blocks; tiles go around. Block: one warp for
+// each strip. kTokenTiles * 4 tokens at most; kStages of the ring.
 template <Form F, Scaling kScaling, int kTokenTiles, int kStages, int kStrips>
 __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs args) {
   using StageT = Stage<kScaling>;
@@ -682,44 +773,25 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
   const int pair = args.gated ? 2 : 1, warp = warp_id();
   const Shared at = shared_of(sizeof(StageT) * kStages * kStrips, args.row_stride,
                               segment_columns(F), kStrips, args.tokens, pair);
-  StageT* const ring = reinterpret_cast<StageT*>(memory) + warp * kStages;
   float* const partial = reinterpret_cast<float*>(memory + at.partial);
   float* const squares = reinterpret_cast<float*>(memory + at.squares);
-  const Strip strip = strip_of(args, segment_columns(F), warp, kStrips);
+  const Strip strip = strip_of(args, segment_columns(F), warp, kStrips, blockIdx.x, args.tiles,
+                               static_cast<int>(gridDim.x));
+  uint32_t* const fragments =
+      reinterpret_cast<uint32_t*>(memory + at.fragments) +
+      int64_t{strip.first} * (segment_columns(F) / kBlockColumns) * args.tokens * 32;
 
   // Weights are constant: their loads start while the kernel ahead still runs.
-  Loader<F, kScaling> loader;
-  loader.place = {static_cast<int64_t>(blockIdx.x), 0, 0, strip.column, strip.group};
-  loader.find_rows(args, strip);
-#pragma unroll
-  for (int i = 0; i < kStages - 1; ++i) loader.issue(args, strip, ring[i]);
-  prefetch(args, loader.rows, strip, kStages - 1);
+  Stream<F, kScaling, kTokenTiles, kStages> stream(
+      args, strip, reinterpret_cast<StageT*>(memory) + warp * kStages, fragments);
   start_next();
   wait_for_previous();
 
   // Activations of this strip.
-  constexpr int kBlocks = segment_columns(F) / kBlockColumns;
-  uint32_t* const fragments = reinterpret_cast<uint32_t*>(memory + at.fragments) +
-                              int64_t{strip.first} * kBlocks * args.tokens * 32;
-  const int64_t first_block = int64_t{strip.first} * kBlocks;
-  const bool inside =
-      args.vectors && (first_block + strip.count * kBlocks) * kBlockColumns <= args.columns;
-  float inverse[kTokenTiles];
-  int unit[kTokenTiles];
-#pragma unroll
-  for (int n = 0; n < kTokenTiles; ++n) {
-    const int mine = n * kTileTokens + lane_id() / 8;
-    unit[n] = ((mine < args.tokens ? mine : args.tokens - 1) * 8 + lane_id() / 4 % 2 * 4 +
-               lane_id() % 4) *
-              4;
-    inverse[n] = 1;
-  }
+  float inverse[kTokenTiles] = {};
   for (int token = 0; token < args.tokens; ++token) {
     float sum;
-    const float undo = inside ? prepare_token<F, true>(args, token, first_block,
-                                                       strip.count * kBlocks, fragments, &sum)
-                              : prepare_token<F, false>(args, token, first_block,
-                                                        strip.count * kBlocks, fragments, &sum);
+    const float undo = prepare<F>(args, strip, token, fragments, &sum);
     if (lane_id() == 0) squares[warp * args.tokens + token] = sum;
 #pragma unroll
     for (int n = 0; n < kTokenTiles; ++n) {
@@ -729,43 +801,85 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
   sync_warp();
 
   // Tile after tile.
-  Place place = {static_cast<int64_t>(blockIdx.x), 0, 0, strip.column, strip.group};
-  int slot = 0, parity = 0;
   static_assert(kStrips * kWarpSize >= kTokenTiles * kTileTokens * kTileRows);
-  constexpr bool kRowScales = kScaling == Scaling::kRow;
-  Result result(args);
-  for (; place.tile < args.tiles; parity ^= 1) {
-    const int64_t tile = place.tile;
-    result.begin(args, tile, kRowScales);
+  Result result(args, static_cast<int>(threadIdx.x));
+  int parity = 0;
+  for (int64_t tile = blockIdx.x; tile < args.tiles; tile += gridDim.x) {
+    result.begin(args, tile, kScaling == Scaling::kRow);
     float* const sums_of_tile = partial + parity * pair * kStrips * args.tokens * kTileRows;
     for (int m = 0; m < pair; ++m) {
-      const Rows rows = rows_of(args, tile, m);
-      Sums<kTokenTiles> sums;
-      sums.clear();
-      const int64_t row0 = clamped(rows.first + lane_id() / 4, rows.matrix->rows);
-      const int64_t row1 = clamped(rows.first + lane_id() / 4 + 8, rows.matrix->rows);
-      for (int s = 0; s < strip.count; ++s) {
-        cp_async_wait<kStages - 2>();
-        sync_warp();  // all have read the slot that is filled next
-        loader.issue(args, strip, ring[slot == 0 ? kStages - 1 : slot - 1]);
-        const ScaleReader<kScaling> scales{ring[slot],
-                                           args.scale_type,
-                                           rows.matrix->zeros != nullptr,
-                                           {static_cast<int>(row0 * args.groups + place.group),
-                                            static_cast<int>(row1 * args.groups + place.group)},
-                                           args.groups - 1 - place.group};
-        multiply<F, kScaling, kTokenTiles>(sums, args, ring[slot],
-                                           fragments + s * kBlocks * args.tokens * 32, unit, place,
-                                           scales);
-        if (++slot == kStages) slot = 0;
-        advance<F>(place, strip, args);
-      }
+      const Sums<kTokenTiles> sums = stream.next(rows_of(args, tile, m));
       store_partial(sums, inverse, args.tokens,
                     sums_of_tile + (m * kStrips + warp) * args.tokens * kTileRows);
     }
-    if (strip.count == 0) place.tile += gridDim.x;
     sync_block();
-    result.end(args, kStrips, sums_of_tile, squares);
+    result.template end<kStrips>(args, sums_of_tile, squares, args.tokens);
+    parity ^= 1;
+  }
+}
+
+// ---- The kernel for more tokens, whose activations one block cannot hold: a block takes one strip
+// of a share of the tiles, each of its warps other tiles; the last of a tile's strips to be done
+// adds them. Sums as above.
+//
+// Grid: kStrips * shares. partial: [tiles][matrices of a tile][kStrips][tokens][16]; squares:
+// [blocks][tokens]; counters: [tiles], zero.
+template <Form F, Scaling kScaling, int kTokenTiles, int kStages, int kStrips, int kWarps>
+__global__ void __launch_bounds__(kWarps* kWarpSize)
+    matvec_split_kernel(MatvecArgs args, float* partial, float* squares, unsigned* counters) {
+  using StageT = Stage<kScaling>;
+  std::byte* const memory = dynamic_shared<std::byte>();
+  SIMT_SHARED(inverses, float[kTokenTiles * kTileTokens]);
+  const int pair = args.gated ? 2 : 1, warp = warp_id();
+  const int index = static_cast<int>(blockIdx.x) % kStrips;
+  const int64_t share = blockIdx.x / kStrips, shares = gridDim.x / kStrips;
+  const Strip strip =
+      strip_of(args, segment_columns(F), index, kStrips, args.tiles * share / shares + warp,
+               args.tiles * (share + 1) / shares, kWarps);
+  uint32_t* const fragments =
+      reinterpret_cast<uint32_t*>(memory + sizeof(StageT) * kStages * kWarps);
+  Stream<F, kScaling, kTokenTiles, kStages> stream(
+      args, strip, reinterpret_cast<StageT*>(memory) + warp * kStages, fragments);
+  start_next();
+  wait_for_previous();
+
+  // Activations of the block's strip: some tokens by each warp.
+  for (int token = warp; token < args.tokens; token += kWarps) {
+    float sum;
+    const float undo = prepare<F>(args, strip, token, fragments, &sum);
+    if (lane_id() == 0) {
+      inverses[token] = undo;
+      squares[blockIdx.x * args.tokens + token] = sum;
+    }
+  }
+  sync_block();
+  float inverse[kTokenTiles];
+#pragma unroll
+  for (int n = 0; n < kTokenTiles; ++n) {
+    const int token = n * kTileTokens + lane_id() % 4;
+    inverse[n] = token < args.tokens ? inverses[token] : 0.0f;
+  }
+
+  // Tile after tile.
+  const int numbers = args.tokens * kTileRows;
+  for (int64_t tile = strip.first_tile; tile < strip.end_tile; tile += kWarps) {
+    float* const sums_of_tile = partial + tile * pair * kStrips * numbers;
+    for (int m = 0; m < pair; ++m) {
+      const Sums<kTokenTiles> sums = stream.next(rows_of(args, tile, m));
+      store_partial(sums, inverse, args.tokens, sums_of_tile + (m * kStrips + index) * numbers);
+    }
+    thread_fence();
+    sync_warp();
+    const unsigned done = lane_id() == 0 ? atomic_add(counters + tile, 1u) : 0u;
+    if (shfl(done, 0) != kStrips - 1) continue;
+    thread_fence();
+    for (int i = lane_id(); i < numbers; i += kWarpSize) {
+      Result result(args, i);
+      result.begin(args, tile, kScaling == Scaling::kRow);
+      result.template end<kStrips>(args, sums_of_tile, squares + share * kStrips * args.tokens,
+                                   args.tokens);
+    }
+    if (lane_id() == 0) counters[tile] = 0;
   }
 }
 
@@ -782,19 +896,56 @@ struct MatvecTuning {
         .bytes;
   }
 
+  // Blocks that a multiprocessor can hold.
+  static int64_t resident(const DeviceInfo& device, int64_t shared) {
+    constexpr size_t kReserved = 1024;  // of each block, by the system
+    const size_t fit =
+        (device.shared_bytes + kReserved) / (static_cast<size_t>(shared) + kReserved);
+    return static_cast<int64_t>(std::clamp<size_t>(fit, 1, 2));
+  }
+
+  static int prefetch_segments(int64_t bytes, int64_t blocks) {
+    return static_cast<int>(bytes / (blocks * kStrips * kTileRows * kSegmentBytes));
+  }
+
   template <Form F, Scaling kScaling, int kTokenTiles>
   static void launch(Context& context, MatvecArgs args, int64_t prefetch_bytes = kPrefetchBytes) {
-    const DeviceInfo& device = context.device;
-    constexpr size_t kReserved = 1024;  // of each block, by the system
-    const auto shared = static_cast<size_t>(shared_bytes<F, kScaling>(args, args.tokens));
-    const size_t fit = (device.shared_bytes + kReserved) / (shared + kReserved);
-    const auto resident = static_cast<int64_t>(std::clamp<size_t>(fit, 1, 2));
-    const auto blocks =
-        static_cast<unsigned>(std::min(args.tiles, resident * device.multiprocessors));
-    args.prefetch =
-        static_cast<int>(prefetch_bytes / (int64_t{blocks} * kStrips * kTileRows * kSegmentBytes));
-    simt::launch(matvec_kernel<F, kScaling, kTokenTiles, kStages, kStrips>, {blocks},
-                 {kStrips * kWarpSize}, shared, context.stream, args);
+    const int64_t shared = shared_bytes<F, kScaling>(args, args.tokens);
+    const int64_t blocks =
+        std::min(args.tiles, resident(context.device, shared) * context.device.multiprocessors);
+    args.prefetch = prefetch_segments(prefetch_bytes, blocks);
+    simt::launch(matvec_kernel<F, kScaling, kTokenTiles, kStages, kStrips>,
+                 {static_cast<unsigned>(blocks)}, {kStrips * kWarpSize},
+                 static_cast<size_t>(shared), context.stream, args);
+  }
+
+  // ---- The strips in blocks of their own.
+  static constexpr int kWarps = 8;
+
+  template <Form F, Scaling kScaling>
+  static int64_t split_shared_bytes(const MatvecArgs& args, int tokens) {
+    const int64_t segments = args.row_stride / kSegmentBytes;
+    return static_cast<int64_t>(sizeof(Stage<kScaling>)) * kStages * kWarps +
+           (segments + kStrips - 1) / kStrips * segment_columns(F) * 4 * tokens;
+  }
+
+  template <Form F, Scaling kScaling, int kTokenTiles>
+  static void launch_split(Context& context, MatvecArgs args,
+                           int64_t prefetch_bytes = kPrefetchBytes) {
+    const int64_t shared = split_shared_bytes<F, kScaling>(args, args.tokens);
+    const int64_t most = resident(context.device, shared) * context.device.multiprocessors;
+    const int64_t useful = (args.tiles + kWarps - 1) / kWarps;
+    const int64_t shares = std::clamp<int64_t>(most / kStrips, 1, useful);
+    const int64_t blocks = shares * kStrips;
+    args.prefetch = prefetch_segments(prefetch_bytes, blocks);
+    const int64_t sums = args.tiles * (args.gated ? 2 : 1) * kStrips * args.tokens * kTileRows;
+    auto* const partial = reinterpret_cast<float*>(
+        context.scratch.reserve(sizeof(float) * static_cast<size_t>(sums + blocks * args.tokens)));
+    auto* const counters = reinterpret_cast<unsigned*>(
+        context.counters.reserve(sizeof(unsigned) * static_cast<size_t>(args.tiles)));
+    simt::launch(matvec_split_kernel<F, kScaling, kTokenTiles, kStages, kStrips, kWarps>,
+                 {static_cast<unsigned>(blocks)}, {kWarps * kWarpSize}, static_cast<size_t>(shared),
+                 context.stream, args, partial, partial + sums, counters);
   }
 };
 

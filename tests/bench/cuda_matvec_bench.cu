@@ -16,8 +16,19 @@
 #include "kernels/cuda/matvec.cuh"
 
 namespace hone::cuda {
-Scratch::~Scratch() = default;  // stand-ins for the backend's; matvec() takes no scratch memory
-std::byte* Scratch::reserve(size_t) { std::abort(); }
+// Stand-ins for the backend's: one block, large enough for any product here.
+Scratch::~Scratch() = default;
+std::byte* Scratch::reserve(size_t bytes) {
+  constexpr size_t kBytes = size_t{256} << 20;
+  if (bytes > kBytes) std::abort();
+  if (blocks_.empty()) {
+    void* memory;
+    simt::cuda_check(cudaMalloc(&memory, kBytes), "cudaMalloc");
+    simt::cuda_check(cudaMemset(memory, 0, kBytes), "cudaMemset");
+    blocks_.push_back(static_cast<std::byte*>(memory));
+  }
+  return blocks_.back();
+}
 }  // namespace hone::cuda
 
 using namespace hone;
@@ -334,6 +345,8 @@ int main(int argc, char** argv) {
              "stream");
   bench.context.stream.overlap = true;
   fill_pool(bench.memory, kFormats[0]);
+  bench.context.scratch.reserve(1);  // not while a graph is recorded
+  bench.context.counters.reserve(1);
   cuda_check(cudaDeviceSynchronize(), "fill");
   bench.rate = read_rate(bench.memory, bench.context.stream);
   std::printf("%s, reads %.3f TB/s\n", properties.name, bench.rate);
