@@ -66,7 +66,7 @@ void launch_f32(Context& context, const MatvecArgs& args) {
 // ---- The others.
 
 // In flight for each multiprocessor: two blocks of 8 warps, 5 segments of 1 KB each, 80 KB.
-using Tuning = MatvecTuning<6, 8>;
+using Tuning = MatvecTuning<6, 8, 128>;
 
 MatvecArgs some_tokens(MatvecArgs args, int first, int count) {
   args.tokens = count;
@@ -101,8 +101,7 @@ template <Form F, Scaling kScaling>
 void launch_form(Context& context, const MatvecArgs& args) {
   const int64_t shared = Tuning::shared_bytes<F, kScaling>(args, args.tokens);
   const auto limit = static_cast<int64_t>(context.device.shared_bytes);
-  const bool fits = args.tokens == 1 ? shared <= limit : shared <= limit / 2;
-  if (args.tokens <= kTileTokens && fits) {
+  if (args.tokens <= kTileTokens && shared <= limit / 2) {
     Tuning::launch<F, kScaling, 1>(context, args);
   } else {
     launch_split<F, kScaling>(context, args);

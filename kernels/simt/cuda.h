@@ -119,6 +119,19 @@ SIMT_DEVICE void cp_async(void* shared, const void* global, bool valid = true) {
         "l"(global), "n"(Bytes), "r"(read)
         : "memory");
 }
+// cp_async<16>, and the L2 cache brings in all of the aligned kL2 bytes around it (128, 256), for
+// copies that follow; 0: no more than asked for.
+template <int kL2>
+SIMT_DEVICE void cp_async_ahead(void* shared, const void* global) {
+  const unsigned to = detail::shared_address(shared);
+  if constexpr (kL2 == 256)
+    asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;" ::"r"(to), "l"(global)
+                 : "memory");
+  else if constexpr (kL2 == 128)
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(to), "l"(global)
+                 : "memory");
+  else cp_async<16>(shared, global);
+}
 SIMT_DEVICE void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N>
 SIMT_DEVICE void cp_async_wait() {

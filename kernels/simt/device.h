@@ -14,6 +14,7 @@
 //   atomic_add atomic_max
 //   load<N>(p) load_nc<N>(p) store(p, Vec)            one 4-, 8- or 16-byte access
 //   prefetch_l2(p, bytes)
+//   cp_async_ahead<L2 bytes>(dst, src)   cp_async<16> that brings its neighbours into L2
 //   cp_async<16>(dst, src, valid) cp_async_commit() cp_async_wait<N>()
 //   ldmatrix<N>(r, row) ldmatrix_trans<N>(r, row)
 //   mma<T>(d, a, b) mma_sparse<T, selector>(d, a, b, meta) dp4a

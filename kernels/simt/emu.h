@@ -306,6 +306,11 @@ void cp_async(void* shared, const void* global, bool valid = true,
   if (valid) emu::require_aligned(global, Bytes, "cp_async source");
   emu::copy_later(shared, global, Bytes, valid ? Bytes : 0, at);
 }
+// cp_async<16> with a wish for the L2 cache: kL2 bytes around it.
+template <int kL2>
+void cp_async_ahead(void* shared, const void* global, emu::Where at = emu::Where::current()) {
+  cp_async<16>(shared, global, true, at);
+}
 inline void cp_async_commit() { emu::commit_copies(); }
 // Waits until at most N of this thread's groups are still on their way.
 template <int N>

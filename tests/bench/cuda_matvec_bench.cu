@@ -305,17 +305,30 @@ void run_all(Bench& bench, int argc, char** argv) {
 
 // ---- Other tunings, for one token.
 
-template <Form F, Scaling kScaling, int kStages, int kStrips>
+template <Form F, Scaling kScaling, int kStages, int kStrips, int kL2>
 void run_variant(Bench& bench, const Format& format, int64_t prefetch_mb, int argc, char** argv) {
   for (const Shape& shape : kShapes) {
     const std::string name = std::string(format.name) + " " + shape.name + " stages " +
                              std::to_string(kStages) + " strips " + std::to_string(kStrips) +
-                             " prefetch " + std::to_string(prefetch_mb);
+                             " L2 " + std::to_string(kL2) + " prefetch " +
+                             std::to_string(prefetch_mb);
     if (!wanted(name, argc, argv)) continue;
     const Copies copies = copies_of(bench.memory, format, shape, 1);
     bench.measure(name, copies, [&](const Product& p) {
-      MatvecTuning<kStages, kStrips>::template launch<F, kScaling, 1>(bench.context, matvec_args(p),
-                                                                      prefetch_mb << 20);
+      MatvecTuning<kStages, kStrips, kL2>::template launch<F, kScaling, 1>(
+          bench.context, matvec_args(p), prefetch_mb << 20);
+    });
+  }
+}
+
+template <Form F, Scaling kScaling>
+void run_split(Bench& bench, const Format& format, int argc, char** argv) {
+  for (const Shape& shape : kShapes) {
+    const std::string name = std::string(format.name) + " " + shape.name + " split";
+    if (!wanted(name, argc, argv)) continue;
+    const Copies copies = copies_of(bench.memory, format, shape, 1);
+    bench.measure(name, copies, [&](const Product& p) {
+      MatvecTuning<6, 8, 128>::template launch_split<F, kScaling, 1>(bench.context, matvec_args(p));
     });
   }
 }
@@ -324,12 +337,15 @@ template <Form F, Scaling kScaling>
 void run_variants(Bench& bench, int format, int argc, char** argv) {
   fill_pool(bench.memory, kFormats[format]);
   const Format& f = kFormats[format];
-  for (const int64_t mb : {0, 8, 32}) run_variant<F, kScaling, 6, 8>(bench, f, mb, argc, argv);
-  run_variant<F, kScaling, 4, 8>(bench, f, 16, argc, argv);
-  run_variant<F, kScaling, 8, 8>(bench, f, 16, argc, argv);
-  run_variant<F, kScaling, 12, 8>(bench, f, 16, argc, argv);
-  run_variant<F, kScaling, 4, 16>(bench, f, 16, argc, argv);
-  run_variant<F, kScaling, 8, 4>(bench, f, 16, argc, argv);
+  for (const int mb : {0, 8, 32}) run_variant<F, kScaling, 6, 8, 128>(bench, f, mb, argc, argv);
+  for (const int mb : {0, 16}) run_variant<F, kScaling, 6, 8, 0>(bench, f, mb, argc, argv);
+  for (const int mb : {0, 16}) run_variant<F, kScaling, 6, 8, 256>(bench, f, mb, argc, argv);
+  run_variant<F, kScaling, 4, 8, 128>(bench, f, 16, argc, argv);
+  run_variant<F, kScaling, 8, 8, 128>(bench, f, 16, argc, argv);
+  run_variant<F, kScaling, 12, 8, 128>(bench, f, 16, argc, argv);
+  run_variant<F, kScaling, 4, 16, 128>(bench, f, 16, argc, argv);
+  run_variant<F, kScaling, 8, 4, 128>(bench, f, 16, argc, argv);
+  run_split<F, kScaling>(bench, f, argc, argv);
 }
 
 }  // namespace
