@@ -11,7 +11,7 @@ struct Table {
   const std::byte* payload;
   int64_t row_stride;
   int64_t columns;
-  Scaling scaling;
+  Scales scales;
 };
 
 // Writes kCount values from `column` on, as far as the row goes.
@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(kRowThreads)
     for (int j = 0; j < 4; ++j) {
       const int64_t column = column_of_word<kForm>(chunk, j);
       if (column >= table.columns) continue;
-      const float scale = table.scaling.scale(row, column), zero = table.scaling.zero(row, column);
+      const float scale = table.scales.scale(row, column), zero = table.scales.zero(row, column);
       float values[kElements];
       decode_word<kForm>(words[j], values);
 #pragma unroll
@@ -69,7 +69,7 @@ template <PlacedForm kForm>
 void run(Context& context, const EmbedArgs& args) {
   const unsigned blocks = blocks_per_row(args.table.row_stride / 16, 1);
   const Table table{args.table.payload, args.table.row_stride, args.table.columns,
-                    scaling_of(args.table)};
+                    scales_of(args.table)};
   const bool wide = args.table.columns % 4 == 0 && aligned16(args.out);
   simt::launch(embed_kernel<kForm>, {static_cast<unsigned>(args.tokens * blocks)}, {kRowThreads}, 0,
                context.stream, args.ids, table, args.out, blocks, wide);

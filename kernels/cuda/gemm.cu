@@ -9,13 +9,14 @@
 //   I8 I4 F8  f16           f32     weights decoded to f16
 //   I8, one scale a row, and tokens rounded to int8: int8 x int8 -> int32, exact
 //
-// F16 ends at 65504, and below 6e-5 it loses digits. Activations are stored 16 times smaller, for
-// some models have single ones beyond 65504; decoded weights 16 times larger, for they are small.
+// Tens of tokens by weights of 8 and 4 bits go to gemm_few.
 #include <algorithm>
 
 #include "kernels/check.h"
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/dense.h"
+#include "kernels/cuda/gemm_few.h"
+#include "kernels/cuda/half_range.cuh"
 #include "kernels/cuda/placed.cuh"
 #include "kernels/cuda/products.h"
 #include "kernels/cuda/row_part.cuh"
@@ -24,8 +25,6 @@
 namespace hone::cuda {
 namespace {
 
-constexpr float kF16Factor = 16;
-constexpr float kLargestF16 = 65504;
 // Of results that wait for their last pass, and of decoded weights: of the order of the L2 cache.
 constexpr int64_t kChunkBytes = int64_t{64} << 20;
 constexpr int64_t kChunkStep = 256;  // rows: whole tiles of the product
@@ -40,13 +39,6 @@ struct InputArgs {
   int64_t stride;  // of out, elements; padding becomes zero
   InputNorm norm;
 };
-
-// A finite number stays finite.
-__device__ __forceinline__ float saturated(float x) {
-  const float magnitude = fabsf(x);
-  const bool beyond = magnitude > kLargestF16 && magnitude < simt::bits<float>(0x7f800000u);
-  return beyond ? (x < 0 ? -kLargestF16 : kLargestF16) : x;
-}
 
 template <class T>
 __device__ __forceinline__ T to_input(float x) {
@@ -150,7 +142,7 @@ struct DecodeArgs {
   int64_t row_stride;
   int64_t columns;
   int64_t first_row;
-  Scaling scaling;
+  Scales scales;
   simt::f16* out;
   int64_t out_stride;
   unsigned chunks_of_row;  // of 16 bytes
@@ -175,8 +167,8 @@ __global__ void __launch_bounds__(kRowThreads) decode_kernel(DecodeArgs args) {
     simt::Vec<simt::f16, kElements> out;
     float scale = 0, zero = 0;
     if (column < args.columns) {
-      scale = args.scaling.scale(args.first_row + row, column) * kF16Factor;
-      zero = args.scaling.zero(args.first_row + row, column);
+      scale = args.scales.scale(args.first_row + row, column) * kF16Factor;
+      zero = args.scales.zero(args.first_row + row, column);
     }
     float values[kElements];
     decode_word<kForm>(words[j], values);
@@ -204,7 +196,7 @@ void decode(Context& context, const WeightView& weight, int64_t first, int64_t r
                         weight.row_stride,
                         weight.columns,
                         first,
-                        scaling_of(weight),
+                        scales_of(weight),
                         out,
                         stride,
                         static_cast<unsigned>(chunks_of_row),
@@ -227,7 +219,7 @@ struct FinishArgs {
   const void* value[2];  // [tokens, rows] f32, or int32
   int64_t rows;          // of this chunk
   const float* token_scale;
-  Scaling row_scale[2];  // of int32: one a row
+  Scales row_scale[2];  // of int32: one a row
   int64_t first_row;
   const float* bias[2];
   const float* residual;  // [tokens, residual_stride]
@@ -390,8 +382,8 @@ class Run {
     FinishArgs args{.value = {result(0, rows), result(1, rows)},
                     .rows = rows,
                     .token_scale = product_.token_scale,
-                    .row_scale = {scaling_of(weight_),
-                                  scaling_of(product_.weight[part_.first + part_.count - 1])},
+                    .row_scale = {scales_of(weight_),
+                                  scales_of(product_.weight[part_.first + part_.count - 1])},
                     .first_row = first,
                     .bias = {product_.bias[m], part_.count > 1 ? product_.bias[m + 1] : nullptr},
                     .residual = product_.residual ? product_.residual + first : nullptr,
@@ -423,6 +415,7 @@ class Run {
 
 void gemm(Context& context, const Product& product) {
   if (product.tokens == 0) return;
+  if (suits_gemm_few(product)) return gemm_few(context, product);
   Input input;
   for (int i = 0; i < product.matrices; i += product.gated ? 2 : 1) {
     const WeightView& weight = product.weight[i];

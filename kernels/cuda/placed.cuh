@@ -84,7 +84,7 @@ __device__ __forceinline__ int64_t column_of_word(int64_t chunk, int j) {
 }
 
 // Scales and zero points of a placed matrix.
-struct Scaling {
+struct Scales {
   const std::byte* scales;
   const int8_t* zeros;  // or null
   int64_t groups;       // a row
@@ -107,7 +107,7 @@ struct Scaling {
   }
 };
 
-inline Scaling scaling_of(const WeightView& w) {
+inline Scales scales_of(const WeightView& w) {
   return {w.scales, w.zeros, w.group ? w.columns / w.group : 0, static_cast<uint32_t>(w.group),
           static_cast<uint32_t>(w.scale_type)};
 }

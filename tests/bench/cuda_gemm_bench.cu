@@ -4,10 +4,10 @@
 //
 //   nvcc -std=c++20 -O3 --expt-relaxed-constexpr -I. -gencode arch=compute_90a,code=sm_90a -x cu
 //     -o /tmp/cuda_gemm_bench tests/bench/cuda_gemm_bench.cu kernels/codec/*.cpp
-//     kernels/cuda/{gemm,dense,norm,argmax,embed,round_tokens}.cu
+//     kernels/cuda/{gemm,gemm_few,dense,norm,argmax,embed,round_tokens}.cu
 //     kernels/cuda/{weights,runtime_cuda,staging_cuda,gemm_cublas}.cpp kernels/parallel.cpp
 //     tests/cuda/device/convert_scalar.cpp -lcublasLt
-//   /tmp/cuda_gemm_bench [gemm] [small] [place] [tokens=2048]
+//   /tmp/cuda_gemm_bench [gemm] [small] [place] [tokens=2048] [tokens=64]
 //
 // Each figure is the median of 7 replays of a CUDA graph of several calls.
 #include <algorithm>
@@ -403,11 +403,12 @@ int run(int argc, char** argv) {
   }
   bench.context.stream = make_stream();
   bench.context.gemm = open_gemm_library(bench.context.stream, &why);
+  std::vector<int64_t> tokens;
   bool all = true, wants_gemm = false, wants_small = false, wants_place = false;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word.rfind("tokens=", 0) == 0) {
-      bench.tokens = std::atoll(word.c_str() + 7);
+      tokens.push_back(std::atoll(word.c_str() + 7));
       continue;
     }
     all = false;
@@ -415,7 +416,11 @@ int run(int argc, char** argv) {
     wants_small |= word == "small";
     wants_place |= word == "place";
   }
-  if (all || wants_gemm) bench_gemm(bench);
+  if (tokens.empty()) tokens = {2048};
+  for (const int64_t count : tokens) {
+    bench.tokens = count;
+    if (all || wants_gemm) bench_gemm(bench);
+  }
   if (all || wants_small) bench_small(bench);
   if (all || wants_place) bench_place(bench);
   return 0;

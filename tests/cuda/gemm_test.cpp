@@ -121,10 +121,12 @@ TEST_CASE("gemm: tokens, rows and columns around the tiles") {
       {.name = "F16", .type = DType::kF16},
       {.name = "BF16", .type = DType::kBF16},
       {.name = "int4", .packed_bits = 4, .group = 32, .scale_type = DType::kF16, .zeros = true},
+      {.name = "I8", .type = DType::kI8, .group = 32, .scale_type = DType::kBF16},
+      {.name = "F8", .type = DType::kF8E4M3, .group = kPerRow},
       {.name = "W8A8", .type = DType::kI8, .group = kPerRow, .quantize_input = true}};
   uint32_t seed = 1;
   for (const Storage& storage : kinds) {
-    for (const int64_t tokens : {17, 63, 64, 65, 130}) {
+    for (const int64_t tokens : {17, 32, 33, 64, 65, 130, 300}) {
       const int64_t rows = tokens % 2 ? 65 : 128, columns = tokens % 3 ? 96 : 160;
       const StoredMatrix matrix(storage, rows, columns, ++seed);
       CHECK_MESSAGE(check({matrix, normal_floats(tokens * columns, ++seed), tokens}) == "",
