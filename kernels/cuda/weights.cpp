@@ -25,6 +25,7 @@ namespace {
 
 constexpr int64_t kSegment = 64;     // bytes that words are turned in; rows are multiples of it
 constexpr int64_t kAlignment = 256;  // of each array
+constexpr int64_t kWord = 4;         // scales and zeros end with a whole one
 constexpr float kLargestF16 = 65504;
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -161,7 +162,7 @@ Layout layout_of(const WeightView& host, const Form& form) {
   at.scales = round_up(host.rows * at.row_stride, kAlignment);
   at.zeros =
       round_up(at.scales + host.rows * at.groups * row_bytes(form.scale_type, 1), kAlignment);
-  at.bytes = at.zeros + (form.zeros ? host.rows * at.groups : 0);
+  at.bytes = at.zeros + (form.zeros ? round_up(host.rows * at.groups, kWord) : 0);
   return at;
 }
 
@@ -380,6 +381,11 @@ void send_rows(Context& context, std::byte* to, int64_t rows, int64_t stride, Fi
   }
 }
 
+// Kernels read scales and zeros by words: nothing undefined in the last.
+void zero_last_word(Context& context, std::byte* array, int64_t bytes) {
+  if (bytes % kWord != 0) fill_zero(context.stream, array + bytes / kWord * kWord, kWord);
+}
+
 WeightView view_of(const WeightView& host, const Form& form, const Layout& at,
                    const std::byte* memory) {
   WeightView view;
@@ -411,9 +417,12 @@ WeightView place(Context& context, const WeightView& host, std::byte* memory) {
   const Layout at = layout_of(host, form);
   send_rows(context, memory, host.rows, at.row_stride,
             [&](int64_t row, std::byte* out) { fill_payload(host, form, at, row, out); });
-  send_rows(context, memory + at.scales, host.rows, at.groups * row_bytes(form.scale_type, 1),
+  const int64_t scale_bytes = at.groups * row_bytes(form.scale_type, 1);
+  zero_last_word(context, memory + at.scales, host.rows * scale_bytes);
+  send_rows(context, memory + at.scales, host.rows, scale_bytes,
             [&](int64_t row, std::byte* out) { fill_scales(host, at.groups, row, out); });
   if (form.zeros) {
+    zero_last_word(context, memory + at.zeros, host.rows * at.groups);
     send_rows(context, memory + at.zeros, host.rows, at.groups, [&](int64_t row, std::byte* out) {
       std::memcpy(out, host.zeros + row * at.groups, static_cast<size_t>(at.groups));
     });
