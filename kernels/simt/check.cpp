@@ -37,11 +37,15 @@ struct Stamp {
   bool atomic = false, by_proxy = false;
 };
 
-// The shadow of one byte of memory. All zero: not allocated.
+// The shadow of one byte of memory, or of a word whose bytes share their history. All zero: not
+// allocated. In shared memory: as good as zero unless `block` is the one that runs.
 struct Cell {
   Stamp write, read, other_read;  // the last write; since then, the last reads by two threads
   bool allocated, initialised, in_flight;
+  bool whole;      // of a word's first byte: the cell stands for all four
+  uint32_t block;  // shared memory: the block that used it last
 };
+constexpr ptrdiff_t kWord = 4;
 
 constexpr size_t kRegion = size_t{1} << 30, kRedzone = 256;
 
@@ -59,6 +63,11 @@ size_t region_used = kRedzone;
 std::map<char*, size_t> allocations, released_pieces;
 const char* arena_begin;
 size_t arena_bytes;
+struct Piece {
+  const char* begin;
+  size_t bytes;
+};
+std::vector<Piece> shared_variables;  // of the block that runs
 
 uint32_t block = 1, first_block_of_launch = 2;  // 1: kernels before the first
 uint16_t block_syncs;
@@ -76,6 +85,54 @@ std::set<uint32_t> acquired;
 Cell& cell_of(const void* p) { return shadow[static_cast<const char*>(p) - region]; }
 bool inside(const void* p, const char* begin, size_t bytes) {
   return static_cast<size_t>(static_cast<const char*>(p) - begin) < bytes;
+}
+
+// Calls f(cell, address) for the cells that stand for a range. After `replaces`, a call that leaves
+// all cells of a range alike, whole words share one again.
+template <class F>
+void each_cell(const void* p, size_t bytes, bool replaces, F f) {
+  const char* at = static_cast<const char*>(p);
+  const char* const end = at + bytes;
+  const bool shared = inside(p, arena_begin, arena_bytes);
+  while (at < end) {
+    const ptrdiff_t in_word = (at - region) % kWord;
+    Cell* const cells = &cell_of(at - in_word);
+    if (shared && cells->block != block) {
+      *cells = Cell{};
+      cells->allocated = cells->whole = true;
+      cells->block = block;
+    }
+    const bool all = in_word == 0 && end - at >= kWord;
+    if (cells->whole && all) {
+      f(*cells, at);
+      at += kWord;
+      continue;
+    }
+    if (cells->whole) {
+      cells->whole = false;
+      std::fill_n(cells + 1, kWord - 1, *cells);
+    }
+    if (!all || !replaces) {
+      f(cells[in_word], at++);
+      continue;
+    }
+    for (int i = 0; i < kWord; ++i) f(cells[i], at + i);
+    cells->whole = true;
+    at += kWord;
+  }
+}
+
+void replace(const void* p, size_t bytes, Cell by) {
+  each_cell(p, bytes, true, [&](Cell& c, const char*) {
+    by.whole = c.whole;
+    c = by;
+  });
+}
+
+bool in_shared_variable(const char* p) {
+  for (const Piece& piece : shared_variables)
+    if (inside(p, piece.begin, piece.bytes)) return true;
+  return false;
 }
 
 unsigned thread_number() {
@@ -163,9 +220,10 @@ void check_access(const void* p, size_t bytes, Kind kind, Site site) {
   const bool global = !inside(p, arena_begin, arena_bytes);
   if (kind == Kind::atomic && global) synchronise_blocks(p, me);
   if (kind == Kind::write) has_fenced[me] = false;
-  for (size_t i = 0; i < bytes; ++i) {
-    const char* at = static_cast<const char*>(p) + i;
-    Cell& c = cell_of(at);
+  if (!global && !(in_shared_variable(static_cast<const char*>(p)) &&
+                   in_shared_variable(static_cast<const char*>(p) + bytes - 1)))
+    report("out of bounds", p, kind, site);
+  each_cell(p, bytes, kind != Kind::read, [&](Cell& c, const char* at) {
     if (!c.allocated) report("out of bounds", at, kind, site);
     if (c.in_flight)
       report("asynchronous copy not waited for", at, kind, site, &c.write, "copies to");
@@ -184,13 +242,17 @@ void check_access(const void* p, size_t bytes, Kind kind, Site site) {
       c.read = c.other_read = {};
       c.initialised = true;
     }
-  }
+  });
 }
 
 }  // namespace
 
 void variable(void* p, size_t bytes) {
-  std::fill_n(&cell_of(p), bytes, Cell{{}, {}, {}, true, false, false});
+  if (inside(p, arena_begin, arena_bytes)) {
+    shared_variables.push_back({static_cast<const char*>(p), bytes});
+  } else {
+    replace(p, bytes, Cell{.allocated = true});
+  }
 }
 // Bytes that an allocation takes, with its redzone.
 size_t with_redzone(size_t bytes) { return (bytes + 2 * kRedzone - 1) / kRedzone * kRedzone; }
@@ -213,7 +275,7 @@ void* allocate(size_t bytes) {
 }
 void deallocate(void* p) {
   const auto it = allocations.find(static_cast<char*>(p));
-  std::fill_n(&cell_of(p), it->second, Cell{});
+  replace(p, it->second, Cell{});
   released_pieces[it->first] = with_redzone(it->second);
   allocations.erase(it);
 }
@@ -223,11 +285,10 @@ void* arena(size_t bytes) {
   return p;
 }
 void initialised(const void* p, size_t bytes) {
-  std::fill_n(&cell_of(p), bytes, Cell{{}, {}, {}, true, true, false});
+  replace(p, bytes, Cell{.allocated = true, .initialised = true});
 }
 void written_by_kernel(const void* p, size_t bytes) {
-  initialised(p, bytes);
-  for (size_t i = 0; i < bytes; ++i) (&cell_of(p))[i].write.block = 1;
+  replace(p, bytes, Cell{.write = {.block = 1}, .allocated = true, .initialised = true});
 }
 void access(const void* p, size_t bytes, Kind kind, Where at) {
   check_access(p, bytes, kind, site_of(at));
@@ -242,25 +303,24 @@ void write(void* p, const void* from, size_t bytes, Where at) {
 }
 void read_by_proxy(void* to, const void* p, size_t bytes, Where at) {
   read(to, p, bytes, at);
-  for (size_t i = 0; i < bytes; ++i) {
-    const Stamp& w = (&cell_of(p))[i].write;
+  each_cell(p, bytes, false, [at](const Cell& c, const char* byte) {
+    const Stamp& w = c.write;
     if (w.block == block && !w.by_proxy && w.proxy_fences == proxy_fences[w.thread])
-      report("no fence_proxy_async", p, Kind::read, site_of(at), &w, "wrote");
-  }
+      report("no fence_proxy_async", byte, Kind::read, site_of(at), &w, "wrote");
+  });
 }
 void copy_begins(void* dst, size_t bytes, Where at) {
   check_access(dst, bytes, Kind::write, site_of(at));
-  for (size_t i = 0; i < bytes; ++i) (&cell_of(dst))[i].in_flight = true;
+  each_cell(dst, bytes, true, [](Cell& c, const char*) { c.in_flight = true; });
 }
 void copy_landed(void* dst, size_t bytes, const void* released) {
   const unsigned by = cell_of(dst).write.thread;
-  for (size_t i = 0; i < bytes; ++i) {
-    Cell& c = (&cell_of(dst))[i];
+  each_cell(dst, bytes, true, [&](Cell& c, const char*) {
     c.in_flight = false;
     c.write.by_proxy = released != nullptr;
     c.write.block_syncs = block_syncs;
     c.write.clock = seen[by][by];
-  }
+  });
   if (!released) return;
   auto& known = known_to[released];
   known.resize(1024);
@@ -271,7 +331,7 @@ void launch_begins() {
   first_block_of_launch = block + 1;
   released.clear();
 }
-void block_begins(void* arena, size_t bytes, size_t used_before, unsigned threads, bool overlap) {
+void block_begins(void* arena, size_t bytes, unsigned threads, bool overlap) {
   ++block;
   block_syncs = 0;
   acquired.clear();
@@ -284,7 +344,7 @@ void block_begins(void* arena, size_t bytes, size_t used_before, unsigned thread
   std::fill(std::begin(proxy_fences), std::end(proxy_fences), 0);
   arena_begin = static_cast<const char*>(arena);
   arena_bytes = bytes;
-  std::fill_n(&cell_of(arena), used_before, Cell{});
+  shared_variables.clear();
 }
 void waited_for_previous() { has_waited[thread_number()] = true; }
 void block_synced() {

@@ -42,7 +42,7 @@ void copy_begins(void* dst, size_t bytes, Where at);
 void copy_landed(void* dst, size_t bytes, const void* released = nullptr);
 // Order: what the current thread did so far comes before what another does after it acquires.
 void launch_begins();
-void block_begins(void* arena, size_t bytes, size_t used_before, unsigned threads, bool overlap);
+void block_begins(void* arena, size_t bytes, unsigned threads, bool overlap);
 void waited_for_previous();
 void block_synced();
 void warp_synced(unsigned mask);
@@ -65,7 +65,7 @@ inline void read_by_proxy(void* to, const void* p, size_t n, Where) { std::memcp
 inline void copy_begins(void*, size_t, Where) {}
 inline void copy_landed(void*, size_t, const void* = nullptr) {}
 inline void launch_begins() {}
-inline void block_begins(void*, size_t, size_t, unsigned, bool) {}
+inline void block_begins(void*, size_t, unsigned, bool) {}
 inline void waited_for_previous() {}
 inline void block_synced() {}
 inline void warp_synced(unsigned) {}

@@ -112,7 +112,7 @@ struct Worker {
     if (config().order == Order::random) favourite = static_cast<unsigned>(random() % threads);
     variables.clear();
     poison_for_asan(arena, kArena);
-    check::block_begins(arena, kArena, arena_used, threads, overlap);
+    check::block_begins(arena, kArena, threads, overlap);
     arena_used = 0;
     dynamic_bytes = 0;
     dynamic = shared ? allocate(shared, 128) : nullptr;
