@@ -41,6 +41,7 @@ struct Context {
   bool exact = false;                 // no product rounds activations
   Scratch scratch{stream};            // partial results; free for each op from its start to its end
   Scratch rounded{stream};            // products: tokens rounded to int8 or fp8
+  Scratch factor{stream};             // gated products of unlike matrices: one of the factors
   Scratch input{stream};              // gemm: activations converted to 16 bits
   Scratch weight{stream};             // gemm: a matrix decoded to 16 bits
   Scratch counters{stream};           // of last-block reductions: zero before and after each kernel

@@ -46,6 +46,13 @@ Product some_tokens(Product product, int64_t first, int64_t count) {
   return product;
 }
 
+// Whether one kernel can read both.
+bool alike(const WeightView& a, const WeightView& b) {
+  return a.type == b.type && a.packed_bits == b.packed_bits && a.group == b.group &&
+         !a.scales == !b.scales && a.scale_type == b.scale_type && !a.zeros == !b.zeros &&
+         a.quantize_input == b.quantize_input;
+}
+
 void run(Context& context, Product product) {
   prepare_input(context, product);
   if (product.tokens > kMatvecTokens && !context.exact) return gemm(context, product);
@@ -70,7 +77,26 @@ void matmul(BackendContext& opaque, const MatmulArgs& args) {
   run(own(opaque), product);
 }
 
+namespace {
+
+void gated_of_unlike(BackendContext& opaque, const GatedMatmulArgs& args) {
+  const int64_t count = args.tokens * args.gate.rows;
+  auto* const factor = reinterpret_cast<float*>(
+      own(opaque).factor.reserve(sizeof(float) * static_cast<size_t>(count)));
+  MatmulArgs part = {
+      .x = args.x, .weight = args.up, .out = factor, .tokens = args.tokens, .norm = args.norm};
+  matmul(opaque, part);
+  part.weight = args.gate;
+  part.out = args.out;
+  part.activation = args.activation;
+  matmul(opaque, part);
+  mul(opaque, {.a = args.out, .b = factor, .out = args.out, .count = count});
+}
+
+}  // namespace
+
 void gated_matmul(BackendContext& opaque, const GatedMatmulArgs& args) {
+  if (!alike(args.gate, args.up)) return gated_of_unlike(opaque, args);
   Product product = {.x = args.x,
                      .tokens = args.tokens,
                      .columns = args.gate.columns,
@@ -86,6 +112,17 @@ void gated_matmul(BackendContext& opaque, const GatedMatmulArgs& args) {
 }
 
 void qkv_matmul(BackendContext& opaque, const QkvMatmulArgs& args) {
+  if (!alike(args.weight[0], args.weight[1]) || !alike(args.weight[0], args.weight[2])) {
+    for (int i = 0; i < 3; ++i) {
+      matmul(opaque, {.x = args.x,
+                      .weight = args.weight[i],
+                      .out = args.out[i],
+                      .tokens = args.tokens,
+                      .bias = args.bias[i],
+                      .norm = args.norm});
+    }
+    return;
+  }
   Product product = {.x = args.x,
                      .tokens = args.tokens,
                      .columns = args.weight[0].columns,

@@ -8,7 +8,8 @@ namespace hone::cuda {
 // value[i][t, r] = token_scale[t] * sum_c norm(x)[t, c] * weight[i][r, c] + bias[i][r]
 // not gated: out[i] = activation(value[i]) + residual        (residual: with one matrix only)
 // gated:     out[0] = activation(value[0]) * value[1]
-// Weights are placed (weights.h) and agree in storage, columns and group.
+// Weights are placed (weights.h) and agree in storage, columns and group: matmul.cu takes unlike
+// ones apart.
 struct Product {
   const float* x = nullptr;  // [tokens, columns]
   int64_t tokens = 0;

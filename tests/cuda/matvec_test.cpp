@@ -347,3 +347,50 @@ TEST_CASE("matvec: qkv_matmul equals three products") {
     }
   }
 }
+
+TEST_CASE("matvec: matrices that are stored differently") {
+  const Storage kinds[] = {
+      {.name = "", .type = DType::kBF16},
+      {.name = "", .packed_bits = 4, .group = 32, .zeros = true},
+      {.name = "", .type = DType::kI8, .group = kPerRow, .quantize_input = true},
+      {.name = "", .type = DType::kF8E4M3, .group = kPerRow, .quantize_input = true}};
+  const int64_t rows = 37, columns = 96, tokens = 5;
+  const auto x = upload(normal_floats(tokens * columns, 2));
+  const auto one = [&](const WeightView& weight, Activation activation) {
+    const auto out = unwritten<float>(tokens * rows);
+    device().run.matmul({.x = x.get(),
+                         .weight = weight,
+                         .out = out.get(),
+                         .tokens = tokens,
+                         .activation = activation});
+    return out.download();
+  };
+  for (const Storage& first : kinds) {
+    for (const Storage& second : kinds) {
+      const WeightView a = place(StoredMatrix(first, rows, columns, 3));
+      const WeightView b = place(StoredMatrix(second, rows, columns, 4));
+      const auto out = unwritten<float>(tokens * rows);
+      device().run.gated_matmul({.x = x.get(),
+                                 .gate = a,
+                                 .up = b,
+                                 .out = out.get(),
+                                 .tokens = tokens,
+                                 .activation = Activation::kSilu});
+      std::vector<float> product = one(a, Activation::kSilu);
+      const std::vector<float> factors = one(b, Activation::kNone);
+      for (size_t i = 0; i < product.size(); ++i) product[i] *= factors[i];
+      CHECK(tolerance::same_bytes(out.download(), product));
+
+      const DeviceArray<float> outs[3] = {unwritten<float>(tokens * rows),
+                                          unwritten<float>(tokens * rows),
+                                          unwritten<float>(tokens * rows)};
+      device().run.qkv_matmul({.x = x.get(),
+                               .weight = {a, b, a},
+                               .bias = {},
+                               .out = {outs[0].get(), outs[1].get(), outs[2].get()},
+                               .tokens = tokens});
+      CHECK(tolerance::same_bytes(outs[1].download(), factors));
+      CHECK(tolerance::same_bytes(outs[2].download(), one(a, Activation::kNone)));
+    }
+  }
+}
