@@ -5,8 +5,9 @@
 // no row sees are left out. Tokens of several sequences follow one another as runs.
 //
 // F16 caches go straight into products with queries and weights rounded to f16. BF16 and I8 become
-// f16 on the way through shared memory. Exactly (F32 caches, or Context::exact), every operand is a
-// high and a low half: three products in place of one.
+// f16 on the way through shared memory; so do caches of ALiBi models, whose slopes would not fit
+// into the registers of the straight route. Exactly (F32 caches, or Context::exact), every operand
+// is a high and a low half: three products in place of one.
 #include "kernels/check.h"
 #include "kernels/cuda/attention.cuh"
 
@@ -15,6 +16,7 @@ namespace {
 
 constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * kWarpSize;
+constexpr int kNowhere = 0x7fffffff;
 
 enum class Route { kDirect, kConverted, kExact };
 
@@ -23,8 +25,8 @@ struct Shape {
   using Rows = KvRows<DType::kF16, kWidth>;  // of queries, keys and values in shared memory
   static constexpr bool kExact = kRoute == Route::kExact;
   static constexpr bool kStaged = kRoute != Route::kDirect;
-  static constexpr int kPlanes = kExact ? 2 : 1;                    // high and low halves
-  static constexpr int kRowTiles = kExact || kWidth > 128 ? 1 : 2;  // of 16 rows, to a warp
+  static constexpr int kPlanes = kExact ? 2 : 1;                     // high and low halves
+  static constexpr int kRowTiles = kStaged || kWidth > 128 ? 1 : 2;  // of 16 rows, to a warp
   static constexpr int kBlockRows = kWarps * 16 * kRowTiles;
   static constexpr int kKeys = kExact ? 32 : 64;
   static constexpr int kRowBytes = kWidth * 2;
@@ -82,6 +84,32 @@ __device__ __forceinline__ Run find_run(const Attention& args, const int* sequen
   return run;
 }
 
+// What each row of a block sees of the run under way.
+struct RowView {
+  int last;     // position; -1: of another run, sees nothing
+  float slope;  // of ALiBi, for exponents of 2
+};
+
+__device__ __forceinline__ Block block_of(const Attention& args, int rows) {
+  Block block;
+  block.row0 = static_cast<int>(gridDim.y - 1 - blockIdx.y) * rows;
+  block.token0 = block.row0 / args.group;
+  const int end = (block.row0 + rows - 1) / args.group + 1;
+  block.tokens = (end < args.tokens ? end : args.tokens) - block.token0;
+  block.kv_head = static_cast<int>(blockIdx.x);
+  return block;
+}
+
+__device__ __forceinline__ void view_rows(const Attention& args, const Block& block, const Run& run,
+                                          const int* positions, int rows, RowView* views) {
+  for (int row = static_cast<int>(threadIdx.x); row < rows; row += kThreads) {
+    const int token = (block.row0 + row) / args.group - block.token0;
+    const int head = block.kv_head * args.group + (block.row0 + row) % args.group;
+    views[row].last = token >= run.begin && token < run.end ? positions[token] : -1;
+    views[row].slope = args.slopes ? args.slopes[head] * kLog2E : 0.0f;
+  }
+}
+
 // Queries of the block's rows, in halves; rows that do not exist are zeros.
 template <Route kRoute, int kWidth>
 __device__ __forceinline__ void read_queries(const Attention& args, const Block& block,
@@ -119,15 +147,18 @@ __device__ __forceinline__ void ask_for_rows(const Attention& args, const Stored
   using S = Shape<kRoute, kWidth>;
   if constexpr (!S::kStaged) {
     constexpr int kRowChunks = S::kRowBytes / 16;
+    constexpr int kStep = kThreads / kRowChunks;  // rows between a thread's chunks
+    static_assert(kStep % 8 == 0 || kRowChunks == 32);
     const int row_bytes = args.width * 2;
-#pragma unroll
-    for (int i = 0; i < S::kKeys * kRowChunks / kThreads; ++i) {
-      const int at = i * kThreads + static_cast<int>(threadIdx.x);
-      const int row = at / kRowChunks;
-      const int chunk = at % kRowChunks;
-      const int64_t from = static_cast<int64_t>(first + row) * row_bytes + chunk * 16;
-      cp_async<16>(plane + S::Rows::place(row, chunk), cache + from,
-                   chunk * 16 < row_bytes && first + row <= last);
+    const int row0 = static_cast<int>(threadIdx.x) / kRowChunks;
+    const int chunk = static_cast<int>(threadIdx.x) % kRowChunks;
+    const std::byte* from = cache + static_cast<int64_t>(first + row0) * row_bytes + chunk * 16;
+    const int rows = chunk * 16 < row_bytes ? last + 1 - first : 0;
+#pragma unroll 2
+    for (int i = 0; i < S::kKeys / kStep; ++i) {
+      const int row = row0 + i * kStep;
+      cp_async<16>(plane + S::Rows::place(row, chunk), from, row < rows);
+      from += kStep * row_bytes;
     }
   } else {
     const int row_bytes = args.width << stored.log_element;
@@ -181,22 +212,20 @@ __device__ __forceinline__ void convert_chunk(int type, const Vec<uint32_t, 4>& 
       }
       return;
     }
-    if (type == static_cast<int>(DType::kF16)) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const auto h = bits<Vec<f16, 2>>(words[i]);
-        put_pair<kRoute, kWidth>(static_cast<float>(h[0]), static_cast<float>(h[1]), place(2 * i));
-      }
-      return;
-    }
     for (int i = 0; i < 4; ++i) {
-      put_pair<kRoute, kWidth>(bits<float>(words[i] << 16), bits<float>(words[i] & 0xffff0000u),
-                               place(2 * i));
+      const auto h = bits<Vec<f16, 2>>(words[i]);
+      const bool half = type == static_cast<int>(DType::kF16);
+      put_pair<kRoute, kWidth>(
+          half ? static_cast<float>(h[0]) : bits<float>(words[i] << 16),
+          half ? static_cast<float>(h[1]) : bits<float>(words[i] & 0xffff0000u), place(2 * i));
     }
   } else {
-    Vec<uint32_t, 4> out;
+    Vec<uint32_t, 4> out = words;
+    if (type == static_cast<int>(DType::kBF16)) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) out[i] = f16x2_from_bf16x2(words[i]);
+      for (int i = 0; i < 4; ++i) out[i] = f16x2_from_bf16x2(words[i]);
+    }
     store(reinterpret_cast<uint32_t*>(place(0)), out);
   }
 }
@@ -240,7 +269,7 @@ __device__ __forceinline__ void multiply_keys(const std::byte* queries, const st
   using S = Shape<kRoute, kWidth>;
   const int lane = lane_id();
   const int row0 = warp_id() * 16 * S::kRowTiles;
-#pragma unroll
+#pragma unroll 2
   for (int step = 0; step < kWidth / 16; ++step) {
     uint32_t a[S::kPlanes][S::kRowTiles][4];
 #pragma unroll
@@ -275,52 +304,45 @@ __device__ __forceinline__ void multiply_keys(const std::byte* queries, const st
 
 // Adds ALiBi's slopes: scores become exponents of 2.
 template <Route kRoute, int kWidth>
-__device__ __forceinline__ void add_slopes(const Attention& args, const Block& block,
-                                           const int* positions, int first,
+__device__ __forceinline__ void add_slopes(float scale, const RowView* views, int first,
                                            Scores<kRoute, kWidth>& s) {
   using S = Shape<kRoute, kWidth>;
 #pragma unroll
   for (int tile = 0; tile < S::kRowTiles; ++tile) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int row = (warp_id() * S::kRowTiles + tile) * 16 + half * 8 + lane_id() / 4;
-      const int flat = block.row0 + row;
-      const int token = flat / args.group - block.token0;
-      const int position = token < block.tokens ? positions[token] : 0;
-      const float slope =
-          args.slopes ? args.slopes[block.kv_head * args.group + flat % args.group] * kLog2E : 0.0f;
+      const RowView view = views[16 * tile + 8 * half];
+      const auto key = static_cast<float>(first + 2 * (lane_id() % 4) - view.last);
 #pragma unroll
       for (int n = 0; n < S::kKeys / 8; ++n) {
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          const int key = first + 8 * n + 2 * (lane_id() % 4) + i;
           float& x = s[tile][n][2 * half + i];
-          x = x * args.scale + slope * static_cast<float>(key - position);
+          x = x * scale + view.slope * (key + static_cast<float>(8 * n + i));
         }
       }
     }
   }
 }
 
-// Keys that a row does not see get the score -inf; so does every key for rows of other runs.
+// Keys that a row does not see get the score -inf.
 template <Route kRoute, int kWidth>
-__device__ __forceinline__ void mask(const Attention& args, const Block& block, const Run& run,
-                                     const int* positions, int first, Scores<kRoute, kWidth>& s) {
+__device__ __forceinline__ void mask(int window, const RowView* views, int first,
+                                     Scores<kRoute, kWidth>& s) {
   using S = Shape<kRoute, kWidth>;
 #pragma unroll
   for (int tile = 0; tile < S::kRowTiles; ++tile) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int row = (warp_id() * S::kRowTiles + tile) * 16 + half * 8 + lane_id() / 4;
-      const int token = (block.row0 + row) / args.group - block.token0;
-      const int last = token >= run.begin && token < run.end ? positions[token] : -1;
-      const int from = args.window > 0 ? last - args.window + 1 : 0;
+      const int last = views[16 * tile + 8 * half].last;
+      const int key = first + 2 * (lane_id() % 4) - last;  // 0: the last one seen
+      const int before = window > 0 && last >= 0 ? -window : -last - 1;
 #pragma unroll
       for (int n = 0; n < S::kKeys / 8; ++n) {
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
-          const int key = first + 8 * n + 2 * (lane_id() % 4) + i;
-          if (key > last || key < from) s[tile][n][2 * half + i] = -INFINITY;
+          const int at = key + 8 * n + i;
+          if (at > 0 || at <= before) s[tile][n][2 * half + i] = -INFINITY;
         }
       }
     }
@@ -332,10 +354,9 @@ template <Route kRoute, int kWidth>
 __device__ __forceinline__ void soften(float scale, Scores<kRoute, kWidth>& s,
                                        Sums<kRoute, kWidth>& sums) {
   using S = Shape<kRoute, kWidth>;
+  float shrink[S::kRowTiles][2];
 #pragma unroll
   for (int tile = 0; tile < S::kRowTiles; ++tile) {
-    float shrink[2], reference[2];
-    bool raised = false;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float largest = sums.largest[tile][half];
@@ -345,26 +366,27 @@ __device__ __forceinline__ void soften(float scale, Scores<kRoute, kWidth>& s,
       }
       largest = fmaxf(largest, shfl_xor(largest, 1));
       largest = fmaxf(largest, shfl_xor(largest, 2));
-      reference[half] = largest == -INFINITY ? 0.0f : largest * scale;
-      shrink[half] = fast_exp2(sums.largest[tile][half] * scale - reference[half]);
-      raised = raised || largest != sums.largest[tile][half];
+      const float reference = largest == -INFINITY ? 0.0f : largest * scale;
+      shrink[tile][half] = fast_exp2(sums.largest[tile][half] * scale - reference);
       sums.largest[tile][half] = largest;
       float weights = 0;
 #pragma unroll
       for (int n = 0; n < S::kKeys / 8; ++n) {
 #pragma unroll
         for (int i = 2 * half; i < 2 * half + 2; ++i) {
-          s[tile][n][i] = fast_exp2(s[tile][n][i] * scale - reference[half]);
+          s[tile][n][i] = fast_exp2(s[tile][n][i] * scale - reference);
           weights += s[tile][n][i];
         }
       }
-      sums.weights[tile][half] = sums.weights[tile][half] * shrink[half] + weights;
+      sums.weights[tile][half] = sums.weights[tile][half] * shrink[tile][half] + weights;
     }
-    if (!warp_ballot(raised)) continue;
+  }
+#pragma unroll
+  for (int tile = 0; tile < S::kRowTiles; ++tile) {
 #pragma unroll
     for (int n = 0; n < kWidth / 8; ++n) {
 #pragma unroll
-      for (int i = 0; i < 4; ++i) sums.o[tile][n][i] *= shrink[i / 2];
+      for (int i = 0; i < 4; ++i) sums.o[tile][n][i] *= shrink[tile][i / 2];
     }
   }
 }
@@ -413,8 +435,9 @@ __device__ __forceinline__ void multiply_values(const std::byte* values,
   }
 }
 
-// Zero times infinity is not zero: in a masked block, values that are not finite are added to the
-// rows that see them here, and taken out of the products.
+// Zero times infinity is not zero: values that are not finite must not meet the weights of rows
+// that do not see them. Where rows see different keys such values are taken out of the products,
+// and added to the results in the end (add_infinities).
 template <Route kRoute, int kWidth>
 __device__ __forceinline__ bool has_infinities(const std::byte* values) {
   using S = Shape<kRoute, kWidth>;
@@ -429,35 +452,58 @@ __device__ __forceinline__ bool has_infinities(const std::byte* values) {
 }
 
 template <Route kRoute, int kWidth>
-__device__ void take_out_infinities(const Attention& args, const Block& block, const Run& run,
-                                    const int* positions, int first, std::byte* values,
-                                    Sums<kRoute, kWidth>& sums) {
+__device__ __forceinline__ void take_out_infinities(std::byte* values) {
   using S = Shape<kRoute, kWidth>;
-  for (int key = 0; key < S::kKeys; ++key) {
-#pragma unroll
-    for (int n = 0; n < kWidth / 8; ++n) {
-#pragma unroll
-      for (int i = 0; i < 2 * S::kRowTiles * 2; ++i) {
-        const int tile = i / 4;
-        const int half = i / 2 % 2;
-        const int e = 8 * n + 2 * (lane_id() % 4) + i % 2;
-        const float v = static_cast<float>(
-            *reinterpret_cast<const f16*>(values + S::Rows::place(key, e / 8) + e % 8 * 2));
-        const int row = (warp_id() * S::kRowTiles + tile) * 16 + half * 8 + lane_id() / 4;
-        const int token = (block.row0 + row) / args.group - block.token0;
-        const int last = token >= run.begin && token < run.end ? positions[token] : -1;
-        const int from = args.window > 0 ? last - args.window + 1 : 0;
-        const bool seen = first + key <= last && first + key >= from;
-        if (seen && !(fabsf(v) < INFINITY)) sums.o[tile][n][2 * half + i % 2] += v;
-      }
-    }
-  }
-  sync_block();
+#pragma unroll 1
   for (int at = static_cast<int>(threadIdx.x) * 2; at < S::kKeyPlane; at += kThreads * 2) {
     auto& v = *reinterpret_cast<f16*>(values + at);
     if (!(fabsf(static_cast<float>(v)) < INFINITY)) v = f16(0.0f);
   }
-  sync_block();
+}
+
+__device__ __forceinline__ float read_value(const Attention& args, const Stored& stored,
+                                            const std::byte* cache, int position, int element) {
+  const std::byte* const tile = cache + static_cast<int64_t>(position / kTile) * stored.tile_bytes;
+  const int at = position % kTile * args.width + element;
+  switch (static_cast<DType>(stored.type)) {
+    case DType::kF32:
+      return reinterpret_cast<const float*>(tile)[at];
+    case DType::kF16:
+      return static_cast<float>(reinterpret_cast<const f16*>(tile)[at]);
+    case DType::kBF16:
+      return static_cast<float>(reinterpret_cast<const bf16*>(tile)[at]);
+    default:
+      break;
+  }
+  return reinterpret_cast<const float*>(tile + kTile * args.width)[position % kTile];
+}
+
+// Adds the values from position `first` on that are not finite to the rows that see them.
+__device__ __forceinline__ void add_infinities(const Attention& args, const Stored& stored,
+                                               const Block& block, int rows, int first) {
+#pragma unroll 1
+  for (int at = static_cast<int>(threadIdx.x); at < rows * args.dim; at += kThreads) {
+    const int flat = block.row0 + at / args.dim;
+    const int element = at % args.dim;
+    const int token = flat / args.group;
+    if (token >= args.tokens) continue;
+    const int64_t sequence = args.sequences[token];
+    const int64_t row = sequence * args.kv_heads + block.kv_head;
+    const std::byte* const cache =
+        stored.values + row * (args.capacity / kTile) * stored.tile_bytes;
+    const int last = args.positions[token];
+    int key = args.window > 0 && last >= args.window ? last - args.window + 1 : 0;
+    key = key > first ? key : first;
+    float sum = 0;
+#pragma unroll 1
+    for (; key <= last; ++key) {
+      const float v = read_value(args, stored, cache, key, element);
+      if (!(fabsf(v) < INFINITY)) sum += v;
+    }
+    const int64_t to =
+        static_cast<int64_t>(token) * args.heads + block.kv_head * args.group + flat % args.group;
+    args.out[to * args.dim + element] += sum;
+  }
 }
 
 template <Route kRoute, int kWidth>
@@ -502,7 +548,8 @@ __global__ void __launch_bounds__(kThreads)
   using S = Shape<kRoute, kWidth>;
   SIMT_SHARED(sequences, int[S::kBlockRows + 1]);
   SIMT_SHARED(positions, int[S::kBlockRows + 1]);
-  SIMT_SHARED(infinite, int);
+  SIMT_SHARED(views, RowView[S::kBlockRows]);
+  SIMT_SHARED(infinite, int[2]);  // whether this block of keys has some; the first such block
   std::byte* const queries = dynamic_shared<std::byte>();
   std::byte* const keys = queries + S::kPlanes * S::kQueryPlane;
   std::byte* const values = keys + S::kPlanes * S::kKeyPlane;
@@ -510,20 +557,19 @@ __global__ void __launch_bounds__(kThreads)
   std::byte* const value_stage = key_stage + S::kStage;
   start_next();
 
-  Block block;
-  block.row0 = static_cast<int>(gridDim.y - 1 - blockIdx.y) * S::kBlockRows;
-  block.token0 = block.row0 / args.group;
-  const int end = (block.row0 + S::kBlockRows - 1) / args.group + 1;
-  block.tokens = (end < args.tokens ? end : args.tokens) - block.token0;
-  block.kv_head = static_cast<int>(blockIdx.x);
+  const Block block = block_of(args, S::kBlockRows);
   for (int t = static_cast<int>(threadIdx.x); t < block.tokens; t += kThreads) {
     sequences[t] = args.sequences[block.token0 + t];
     positions[t] = args.positions[block.token0 + t];
   }
-  if (threadIdx.x == 0) infinite = 0;
+  if (threadIdx.x == 0) {
+    infinite[0] = 0;
+    infinite[1] = kNowhere;
+  }
   wait_for_previous();
   read_queries<kRoute, kWidth>(args, block, queries);
 
+  const RowView* const my_views = views + warp_id() * 16 * S::kRowTiles + lane_id() / 4;
   Sums<kRoute, kWidth> sums = {};
 #pragma unroll
   for (auto& tile : sums.largest) tile[0] = tile[1] = -INFINITY;
@@ -531,17 +577,23 @@ __global__ void __launch_bounds__(kThreads)
   for (int begin = 0; begin < block.tokens;) {
     const Run run = find_run(args, sequences, positions, begin, block.tokens);
     begin = run.end;
+    view_rows(args, block, run, positions, S::kBlockRows, views);
     const int64_t row = static_cast<int64_t>(sequences[run.begin]) * args.kv_heads + block.kv_head;
     const int64_t offset = row * (args.capacity / kTile) * stored.tile_bytes;
     const std::byte* const key_cache = stored.keys + offset;
     const std::byte* const value_cache = stored.values + offset;
+    // Blocks of keys that every row sees whole need no mask.
     const bool whole = run.end - run.begin == block.tokens;
+    const int open_from = args.window > 0 ? run.highest - args.window + 1 : 0;
+    const int open_until = whole ? run.lowest : -1;
+
     int first = run.first / S::kKeys * S::kKeys;
     ask_for_rows<kRoute, kWidth>(args, stored, key_cache, first, run.highest, keys, key_stage);
     if constexpr (S::kStaged) {
       ask_for_rows<kRoute, kWidth>(args, stored, value_cache, first, run.highest, values,
                                    value_stage);
     }
+#pragma unroll 1
     for (; first <= run.highest; first += S::kKeys) {
       const int next = first + S::kKeys;
       // Keys.
@@ -560,13 +612,14 @@ __global__ void __launch_bounds__(kThreads)
       Scores<kRoute, kWidth> s = {};
       multiply_keys<kRoute, kWidth>(queries, keys, s);
       float scale = args.scale;
-      if (args.slopes || !(scale > 0)) {
-        add_slopes<kRoute, kWidth>(args, block, positions, first, s);
-        scale = 1;
+      if constexpr (S::kStaged) {
+        if (args.slopes || !(scale > 0)) {
+          add_slopes<kRoute, kWidth>(scale, my_views, first, s);
+          scale = 1;
+        }
       }
-      const bool masked = !whole || next - 1 > run.lowest ||
-                          (args.window > 0 && first <= run.highest - args.window);
-      if (masked) mask<kRoute, kWidth>(args, block, run, positions, first, s);
+      const bool masked = next - 1 > open_until || first < open_from;
+      if (masked) mask<kRoute, kWidth>(args.window, my_views, first, s);
       soften<kRoute, kWidth>(scale, s, sums);
 
       // Values.
@@ -584,10 +637,15 @@ __global__ void __launch_bounds__(kThreads)
         ask_for_rows<kRoute, kWidth>(args, stored, key_cache, next, run.highest, keys, key_stage);
       }
       if (masked || S::kExact) {  // an infinity times a low half of 0 is not a number either
-        if (has_infinities<kRoute, kWidth>(values)) infinite = 1;
+        if (has_infinities<kRoute, kWidth>(values)) atomic_max(&infinite[0], 1);
         sync_block();
-        if (infinite) {
-          take_out_infinities<kRoute, kWidth>(args, block, run, positions, first, values, sums);
+        if (infinite[0]) {
+          take_out_infinities<kRoute, kWidth>(values);
+          sync_block();
+          if (threadIdx.x == 0) {
+            infinite[0] = 0;
+            infinite[1] = first < infinite[1] ? first : infinite[1];
+          }
         }
       }
       multiply_values<kRoute, kWidth>(values, s, sums);
@@ -596,6 +654,9 @@ __global__ void __launch_bounds__(kThreads)
     sync_block();
   }
   write_out<kRoute, kWidth>(args, block, sums);
+  if (infinite[1] == kNowhere) return;
+  sync_block();
+  add_infinities(args, stored, block, S::kBlockRows, infinite[1]);
 }
 
 // False where the device has too little shared memory.
@@ -628,7 +689,8 @@ bool choose_width(Context& context, const AttentionArgs& args) {
 
 bool prefill_attention(Context& context, const AttentionArgs& args) {
   if (args.type == DType::kF32 || context.exact) return choose_width<Route::kExact>(context, args);
-  if (args.type == DType::kF16) return choose_width<Route::kDirect>(context, args);
+  if (args.type == DType::kF16 && !args.alibi_slopes && args.scale > 0)
+    return choose_width<Route::kDirect>(context, args);
   return choose_width<Route::kConverted>(context, args);
 }
 
