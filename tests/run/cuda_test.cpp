@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "kernels/open.h"
+#include "libcommon/base/error.h"
 #include "libcommon/run/batch.h"
 #include "libcommon/run/session.h"
 #include "tests/run/models.h"
