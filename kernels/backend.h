@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "kernels/ops.h"
+#include "kernels/probe.h"
 
 namespace hone {
 
@@ -53,6 +54,8 @@ class Backend {
   virtual bool few_ops() const { return false; }
   // Products round no activations, also where that is slower.
   virtual void set_exact(bool) {}
+  // What the device can do, measured now; zeros where it is the host: probe_machine().
+  virtual MachinePeaks measure_peaks() { return {}; }
   // Recording: ops called between begin and end are run, or noted where begin returned true, to be
   // run again by replay(), with one call and the same pointers. end returns -1 where nothing was
   // noted.

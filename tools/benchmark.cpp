@@ -74,10 +74,18 @@ double first_token(BenchmarkSubject& subject) {
          run_speed_test(*subject.engine.session, {SpeedKind::kPrefill, tokens, 0, 1});
 }
 
-using Peaks = std::map<int, MachinePeaks>;  // by number of threads
+using Peaks = std::map<int, MachinePeaks>;  // by number of threads; 0: of the GPU
 
-Peaks probe(const std::vector<int>& threads) {
+bool on_gpu(const BenchmarkSubject& subject) {
+  return subject.engine.session->backend_name() == "cuda";
+}
+
+Peaks probe(const std::vector<int>& threads, std::vector<BenchmarkSubject>& subjects) {
   Peaks peaks;
+  for (BenchmarkSubject& subject : subjects) {
+    if (on_gpu(subject) && !peaks.contains(0)) peaks[0] = subject.engine.session->measure_peaks();
+  }
+  if (peaks.contains(0)) return peaks;
   for (int count : threads) peaks[count] = probe_machine(count);
   return peaks;
 }
@@ -94,7 +102,8 @@ std::vector<Json> measure_speed(std::vector<BenchmarkSubject>& subjects,
     const auto samples =
         measure_interleaved(bodies, {.repetitions = static_cast<int>(options.repetitions)});
     for (size_t i = 0; i < subjects.size(); ++i) {
-      rows.push_back(speed_row(subjects[i], test, samples[i], peaks.at(subjects[i].threads)));
+      rows.push_back(speed_row(subjects[i], test, samples[i],
+                               peaks.at(on_gpu(subjects[i]) ? 0 : subjects[i].threads)));
       if (samples[i].stationary) continue;
       log_warning(subjects[i].name + ": " + test.name() +
                   ": times had not settled after the warm-up; is the machine busy?");
@@ -186,7 +195,7 @@ ExitCode run() {
     results["models"].push_back(model_row(subject, first_token(subject)));
   }
   const int64_t peak_of_loading = peak_resident_bytes();
-  const Peaks peaks = tests.empty() && !options.machine ? Peaks() : probe(threads);
+  const Peaks peaks = tests.empty() && !options.machine ? Peaks() : probe(threads, subjects);
   forget_peak_resident();  // the probe's buffers are no need of the model
   for (const auto& [count, peak] : peaks) results["peaks"].push_back(peaks_row(count, peak));
   const std::vector<Json> rows = measure_speed(subjects, tests, peaks);

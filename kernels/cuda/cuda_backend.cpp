@@ -8,6 +8,7 @@
 
 #include "kernels/check.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/probe.h"
 #include "kernels/cuda/weights.h"
 
 namespace hone {
@@ -115,6 +116,7 @@ class CudaBackend final : public Backend {
     return cuda::place(context_, host, weights_.take(cuda::placed_bytes(host)));
   }
   size_t free_bytes() const override { return free_device_bytes(); }
+  MachinePeaks measure_peaks() override { return cuda::measure_peaks(context_); }
   bool few_ops() const override { return true; }
   void set_exact(bool exact) override { context_.exact = exact; }
 

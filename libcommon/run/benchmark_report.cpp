@@ -42,7 +42,14 @@ std::string model_line(const Json& model) {
                    model["backend_detail"].get<std::string>().c_str());
 }
 
+// 0 where the peak was not measured.
+double share(double rate, double peak) { return peak > 0 ? rate / peak : 0; }
+
 std::string peak_line(const Json& peak) {
+  if (peak["threads"] == 0) {
+    return formatted("GPU: read %.1f GB/s, bf16 products %.1f GFLOP/s\n",
+                     peak["read_gigabytes_per_second"].get<double>(), peak["gflops"].get<double>());
+  }
   return formatted("machine, %d threads: read %.1f GB/s, multiply-add %.1f GFLOP/s\n",
                    peak["threads"].get<int>(), peak["read_gigabytes_per_second"].get<double>(),
                    peak["gflops"].get<double>());
@@ -64,9 +71,9 @@ Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Sam
           {"high", count / seconds.low},
           {"ms_per_token", seconds.median / static_cast<double>(test.tokens) * 1e3},
           {"gigabytes_per_second", work.bytes / seconds.median / 1e9},
-          {"share_of_bandwidth", work.bytes / seconds.median / peaks.read_bytes_per_second},
+          {"share_of_bandwidth", share(work.bytes / seconds.median, peaks.read_bytes_per_second)},
           {"gflops", work.flops / seconds.median / 1e9},
-          {"share_of_peak", work.flops / seconds.median / peaks.flops_per_second},
+          {"share_of_peak", share(work.flops / seconds.median, peaks.flops_per_second)},
           {"samples_seconds", samples.seconds},
           {"stationary", samples.stationary}};
 }

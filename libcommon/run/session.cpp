@@ -211,6 +211,8 @@ std::string Session::backend_detail() const {
   return std::string(state_->placed.backend->detail());
 }
 
+MachinePeaks Session::measure_peaks() { return state_->placed.backend->measure_peaks(); }
+
 int64_t Session::int8_products() const {
   return std::count_if(state_->placed.weights.table.matrices.begin(),
                        state_->placed.weights.table.matrices.end(),

@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/probe.h"
 #include "libcommon/graph/graph.h"
 #include "libcommon/model/weights.h"
 
@@ -105,6 +106,7 @@ class Session {
   DType kv_type() const;
   std::string backend_name() const;    // "cpu"
   std::string backend_detail() const;  // "avx3_spr, 2 threads"
+  MachinePeaks measure_peaks();        // of the device; zeros where it is the host
   int64_t int8_products() const;       // matrices that are multiplied in int8
   SessionMemory memory() const;
   TokenCost token_cost(int64_t depth) const;  // of one token at position `depth`

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/probe.h"
+
+namespace hone::cuda {
+
+// Reading up to 4 GiB front to back, and the library's bf16 product (0 without a library), each the
+// best of several passes; takes device memory and a few tens of milliseconds.
+MachinePeaks measure_peaks(Context& context);
+
+}  // namespace hone::cuda
