@@ -78,7 +78,7 @@ bool clocks_used = true;
 bool has_waited[1024];  // for the previous kernel
 uint16_t proxy_fences[1024];
 // Order between blocks: one that updates a flag after another, which fenced first, sees its writes.
-bool has_fenced[1024];
+bool has_fenced[1024];  // all global writes that come before what the thread does now
 std::map<const void*, std::set<uint32_t>> released;
 std::set<uint32_t> acquired;
 
@@ -219,7 +219,7 @@ void check_access(const void* p, size_t bytes, Kind kind, Site site) {
                   kind == Kind::atomic};
   const bool global = !inside(p, arena_begin, arena_bytes);
   if (kind == Kind::atomic && global) synchronise_blocks(p, me);
-  if (kind == Kind::write) has_fenced[me] = false;
+  if (kind == Kind::write && global) has_fenced[me] = false;
   if (!global && !(in_shared_variable(static_cast<const char*>(p)) &&
                    in_shared_variable(static_cast<const char*>(p) + bytes - 1)))
     report("out of bounds", p, kind, site);
@@ -339,7 +339,7 @@ void block_begins(void* arena, size_t bytes, unsigned threads, bool overlap) {
   if (threads > set_up) clocks_used = true;
   reset_clocks(std::max(threads, set_up));
   set_up = threads;
-  std::fill(std::begin(has_fenced), std::end(has_fenced), false);
+  std::fill(std::begin(has_fenced), std::end(has_fenced), true);
   std::fill(std::begin(has_waited), std::end(has_waited), !overlap);
   std::fill(std::begin(proxy_fences), std::end(proxy_fences), 0);
   arena_begin = static_cast<const char*>(arena);
@@ -350,7 +350,9 @@ void waited_for_previous() { has_waited[thread_number()] = true; }
 void block_synced() {
   ++block_syncs;
   reset_clocks(block_threads());
-  std::fill(std::begin(has_fenced), std::end(has_fenced), false);
+  bool* const threads_end = has_fenced + block_threads();
+  std::fill_n(has_fenced, block_threads(),
+              std::find(has_fenced, threads_end, false) == threads_end);
 }
 void warp_synced(unsigned mask) {
   Clock all[1024] = {};

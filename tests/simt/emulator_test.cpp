@@ -92,6 +92,21 @@ __global__ void never_written(int* out) {
   sync_block();
   out[blockIdx.x * 32 + threadIdx.x] = s[threadIdx.x + 1];
 }
+// Counts blocks after each wrote a number; the last reads them. Fences by those who write, by the
+// one who counts after a barrier, or not at all.
+template <int kFences>
+__global__ void last_reads(int* written, unsigned* arrived, int* out) {
+  SIMT_SHARED(last, bool);
+  written[blockIdx.x * 32 + threadIdx.x] = 1;
+  if (kFences == 1) thread_fence();
+  sync_block();
+  if (threadIdx.x == 0) {
+    if (kFences == 2) thread_fence();
+    last = atomic_add(arrived, 1u) == gridDim.x - 1;
+  }
+  sync_block();
+  if (last) out[threadIdx.x] = written[threadIdx.x] + written[32 + threadIdx.x];
+}
 __global__ void past_the_end(int* out, int n) { out[n] = 0; }
 __global__ void same_place(int* out) { *out = static_cast<int>(blockIdx.x); }
 __global__ void copy_not_waited_for(const int* x, int* out) {
@@ -153,6 +168,17 @@ TEST_CASE("what the checker sees") {
     has(error_of(same_place, {1}, 0, kStream, p.get()), "race: writes global");
     has(error_of(copy_not_waited_for, {32}, 0, kStream, p.get(), p.get()), "not waited for");
   });
+}
+
+TEST_CASE("blocks that see each other's writes: with fences only") {
+  if (!emu::check::kOn) return;
+  Buffer<int> written(64), out(32);
+  Buffer<unsigned> arrived(std::vector<unsigned>(3, 0));
+  has(error_of(last_reads<0>, {32}, 0, kStream, written.get(), arrived.get(), out.get()), "race");
+  CHECK(error_of(last_reads<1>, {32}, 0, kStream, written.get(), arrived.get() + 1, out.get()) ==
+        "");
+  CHECK(error_of(last_reads<2>, {32}, 0, kStream, written.get(), arrived.get() + 2, out.get()) ==
+        "");
 }
 
 TEST_CASE("device memory that was given back") {
