@@ -27,6 +27,8 @@ std::optional<int> cuda_index(std::string_view name) {
 
 std::vector<std::string_view> backend_names() { return {"ref", "cpu", "cuda"}; }
 
+bool choose_cpu_instructions(std::string* why) { return choose_cpu_level(why); }
+
 std::unique_ptr<Backend> open_backend(std::string_view name, int threads, std::string* why) {
   if (name == "ref") return open_ref_backend();
   if (name == "cpu") return open_cpu_backend(threads, why);

@@ -17,4 +17,8 @@ std::unique_ptr<Backend> open_backend(std::string_view name, int threads, std::s
 
 std::vector<std::string_view> backend_names();
 
+// For programs that convert without a backend (convert.h): the instructions that HONE_CPU asks for,
+// for the whole process. False, and *why, if there are none such here.
+bool choose_cpu_instructions(std::string* why);
+
 }  // namespace hone

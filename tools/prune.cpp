@@ -1,4 +1,5 @@
 // hone-prune: sets weights to zero, or takes neurons, heads and layers out of a model.
+#include "kernels/open.h"
 #include "libcommon/cli/tool.h"
 #include "libcommon/prune/pruner.h"
 
@@ -107,6 +108,8 @@ hone::ExitCode run() {
   options.threads = common.threads;
   options.max_memory = common.max_memory;
   options.json = common.json;
+  std::string why;
+  if (!hone::choose_cpu_instructions(&why)) throw hone::usage_error(why);
   return hone::run_prune(options);
 }
 

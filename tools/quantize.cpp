@@ -1,4 +1,5 @@
 // hone-quantize: stores a model's weights in fewer bits.
+#include "kernels/open.h"
 #include "libcommon/cli/tool.h"
 #include "libcommon/quant/quantizer.h"
 
@@ -123,6 +124,8 @@ hone::ExitCode run() {
   options.threads = common.threads;
   options.max_memory = common.max_memory;
   options.json = common.json;
+  std::string why;
+  if (!hone::choose_cpu_instructions(&why)) throw hone::usage_error(why);
   return hone::run_quantize(options);
 }
 

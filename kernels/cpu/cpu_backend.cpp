@@ -115,6 +115,12 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
+bool choose_cpu_level(std::string* why) {
+  const std::optional<Level> level = choose_level(why);
+  if (level) hwy::GetChosenTarget().Update(level->target);
+  return level.has_value();
+}
+
 std::unique_ptr<Backend> open_cpu_backend(int threads, std::string* why) {
   const std::optional<Level> level = choose_level(why);
   if (!level) return nullptr;

@@ -13,4 +13,7 @@ namespace hone {
 // that this build and machine have, or if the threads cannot be started.
 std::unique_ptr<Backend> open_cpu_backend(int threads, std::string* why);
 
+// The same choice for code that is called without a backend. False, with the reason in *why.
+bool choose_cpu_level(std::string* why);
+
 }  // namespace hone
