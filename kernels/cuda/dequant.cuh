@@ -38,8 +38,8 @@ __device__ __forceinline__ void decode_i4(uint32_t word, CodeOffset offset, uint
   constexpr uint32_t k1024 = 0x64006400, kSixteenth = 0x2c002c00;
 #pragma unroll
   for (int i = 0; i < 4; i += 2) {
-    out[i] = simt::f16x2_sub((word & 0x000f000f) | k1024, offset.low);
-    out[i + 1] = simt::f16x2_fma((word & 0x00f000f0) | k1024, kSixteenth, offset.high);
+    out[i] = simt::f16x2_sub(simt::and_or(word, 0x000f000f, k1024), offset.low);
+    out[i + 1] = simt::f16x2_fma(simt::and_or(word, 0x00f000f0, k1024), kSixteenth, offset.high);
     word >>= 8;
   }
 }
@@ -47,8 +47,8 @@ __device__ __forceinline__ void decode_i4(uint32_t word, CodeOffset offset, uint
 // Four int8 of a word: pairs of elements (0, 2), (1, 3).
 __device__ __forceinline__ void decode_i8(uint32_t word, CodeOffset offset, uint32_t (&out)[2]) {
   constexpr uint32_t k1024And128 = 0x64806480;  // q + 128 is q with its sign bit turned
-  out[0] = simt::f16x2_sub((word & 0x00ff00ff) ^ k1024And128, offset.low);
-  out[1] = simt::f16x2_sub((word >> 8 & 0x00ff00ff) ^ k1024And128, offset.low);
+  out[0] = simt::f16x2_sub(simt::and_xor(word, 0x00ff00ff, k1024And128), offset.low);
+  out[1] = simt::f16x2_sub(simt::and_xor(word >> 8, 0x00ff00ff, k1024And128), offset.low);
 }
 
 // Four E4M3 of a word: pairs of elements (0, 1), (2, 3).

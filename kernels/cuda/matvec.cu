@@ -1,6 +1,7 @@
 // Launches of the products of few tokens: which kernel, how many blocks; and the exact product of
 // F32 weights, which models of ordinary size do not have.
 #include <algorithm>
+#include <limits>
 
 #include "kernels/check.h"
 #include "kernels/cuda/matvec.cuh"
@@ -34,11 +35,12 @@ __global__ void __launch_bounds__(kFloatWarps* kWarpSize) matvec_f32_kernel(Matv
   start_next();
   wait_for_previous();
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kFloatWarps + warp_id();
-  if (at >= args.tiles * kTileRows) return;
-  const int64_t tile = at / kTileRows;
+  if (at >= int64_t{args.tiles} * kTileRows) return;
+  const int tile = static_cast<int>(at / kTileRows);
   const Rows rows = rows_of(args, tile, 0);
-  const int64_t row = rows.first + at % kTileRows;
-  if (row >= rows.matrix->rows) return;
+  const MatvecMatrix& first = args.matrix[rows.matrix];
+  const int row = rows.first + static_cast<int>(at % kTileRows);
+  if (row >= first.rows) return;
   for (int token = 0; token < args.tokens; ++token) {
     const float token_scale = args.token_scale ? args.token_scale[token] : 1.0f;
     const auto value = [&](const MatvecMatrix& matrix) {
@@ -50,15 +52,15 @@ __global__ void __launch_bounds__(kFloatWarps* kWarpSize) matvec_f32_kernel(Matv
       return inputs_of_row(args, matrix, row, true).value(sum, factor, token_scale);
     };
     const float gated_with = args.gated ? value(args.matrix[1]) : 0.0f;
-    const float result = value(*rows.matrix);
+    const float result = value(first);
     if (lane_id() != 0) continue;
-    const float residual = args.residual ? args.residual[token * rows.matrix->rows + row] : 0.0f;
-    write_result(args, *rows.matrix, row, token, result, gated_with, residual);
+    const float residual = args.residual ? args.residual[int64_t{token} * first.rows + row] : 0.0f;
+    write_result(args, first, row, token, result, gated_with, residual);
   }
 }
 
 void launch_f32(Context& context, const MatvecArgs& args) {
-  const int64_t warps = args.tiles * kTileRows;
+  const int64_t warps = int64_t{args.tiles} * kTileRows;
   const auto blocks = static_cast<unsigned>((warps + kFloatWarps - 1) / kFloatWarps);
   simt::launch(matvec_f32_kernel, {blocks}, {kFloatWarps * kWarpSize}, 0, context.stream, args);
 }
@@ -72,7 +74,7 @@ MatvecArgs some_tokens(MatvecArgs args, int first, int count) {
   args.tokens = count;
   args.x += first * args.columns;
   if (args.token_scale) args.token_scale += first;
-  if (args.residual) args.residual += first * args.matrix[0].rows;
+  if (args.residual) args.residual += int64_t{first} * args.matrix[0].rows;
   for (int i = 0; i < args.matrices; ++i) {
     args.matrix[i].out += first * args.matrix[i].out_stride;
   }
@@ -141,8 +143,10 @@ MatvecArgs matvec_args(const Product& product) {
   args.columns = product.columns;
   args.row_stride = first.row_stride;
   args.scale_type = first.scale_type;
+  args.scale_bytes = static_cast<int>(row_bytes(first.scale_type, 1));
   args.group = static_cast<int>(first.group);
   args.groups = first.scales ? static_cast<int>(first.columns / first.group) : 1;
+  for (int& tile : args.later_tile) tile = std::numeric_limits<int>::max();
   for (int i = 0; i < product.matrices; ++i) {
     const WeightView& weight = product.weight[i];
     CHECK(weight.type == first.type && weight.packed_bits == first.packed_bits &&
@@ -154,9 +158,11 @@ MatvecArgs matvec_args(const Product& product) {
                       .bias = product.bias[i],
                       .out = product.out[i],
                       .out_stride = product.out_stride[i],
-                      .rows = weight.rows,
-                      .first_tile = args.tiles};
-    if (i == 0 || !product.gated) args.tiles += (weight.rows + kTileRows - 1) / kTileRows;
+                      .rows = static_cast<int>(weight.rows),
+                      .first_tile = product.gated ? 0 : args.tiles};
+    if (i > 0 && !product.gated) args.later_tile[i - 1] = args.tiles;
+    if (i > 0 && product.gated) continue;
+    args.tiles += static_cast<int>((weight.rows + kTileRows - 1) / kTileRows);
   }
   return args;
 }

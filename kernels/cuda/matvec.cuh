@@ -53,8 +53,9 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
                               segment_columns(F), kStrips, args.tokens, pair);
   float* const partial = reinterpret_cast<float*>(memory + at.partial);
   float* const squares = reinterpret_cast<float*>(memory + at.squares);
-  const Strip strip = strip_of(args, segment_columns(F), warp, kStrips, blockIdx.x, args.tiles,
-                               static_cast<int>(gridDim.x));
+  const Strip strip =
+      strip_of(args, segment_columns(F), warp, kStrips, static_cast<int>(blockIdx.x), args.tiles,
+               static_cast<int>(gridDim.x));
   uint32_t* const fragments =
       reinterpret_cast<uint32_t*>(memory + at.fragments) +
       int64_t{strip.first} * (segment_columns(F) / kBlockColumns) * args.tokens * 32;
@@ -82,7 +83,8 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
   static_assert(kStrips * kWarpSize >= kTokenTiles * kTileTokens * kTileRows);
   Result result(args, static_cast<int>(threadIdx.x));
   int parity = 0;
-  for (int64_t tile = blockIdx.x; tile < args.tiles; tile += gridDim.x) {
+  for (int tile = static_cast<int>(blockIdx.x); tile < args.tiles;
+       tile += static_cast<int>(gridDim.x)) {
     result.begin(args, tile, kScaling == Scaling::kRow);
     float* const sums_of_tile = partial + parity * pair * kStrips * args.tokens * kTileRows;
     for (int m = 0; m < pair; ++m) {
@@ -111,9 +113,10 @@ __global__ void __launch_bounds__(kWarps* kWarpSize)
   const int pair = args.gated ? 2 : 1, warp = warp_id();
   const int index = static_cast<int>(blockIdx.x) % kStrips;
   const int64_t share = blockIdx.x / kStrips, shares = gridDim.x / kStrips;
+  const int first_tile = static_cast<int>(args.tiles * share / shares);
+  const int end_tile = static_cast<int>(args.tiles * (share + 1) / shares);
   const Strip strip =
-      strip_of(args, segment_columns(F), index, kStrips, args.tiles * share / shares + warp,
-               args.tiles * (share + 1) / shares, kWarps);
+      strip_of(args, segment_columns(F), index, kStrips, first_tile + warp, end_tile, kWarps);
   uint32_t* const fragments =
       reinterpret_cast<uint32_t*>(memory + sizeof(StageT) * kStages * kWarps);
   Stream<F, kScaling, kTokenTiles, kStages, kL2> stream(
@@ -140,8 +143,8 @@ __global__ void __launch_bounds__(kWarps* kWarpSize)
 
   // Tile after tile.
   const int numbers = args.tokens * kTileRows;
-  for (int64_t tile = strip.first_tile; tile < strip.end_tile; tile += kWarps) {
-    float* const sums_of_tile = partial + tile * pair * kStrips * numbers;
+  for (int tile = strip.first_tile; tile < strip.end_tile; tile += kWarps) {
+    float* const sums_of_tile = partial + int64_t{tile} * pair * kStrips * numbers;
     for (int m = 0; m < pair; ++m) {
       const Sums<kTokenTiles> sums = stream.next(rows_of(args, tile, m));
       store_partial(sums, inverse, args.tokens, sums_of_tile + (m * kStrips + index) * numbers);
@@ -194,8 +197,8 @@ struct MatvecTuning {
   template <Form F, Scaling kScaling, int kTokenTiles>
   static void launch(Context& context, MatvecArgs args, int64_t prefetch_bytes = kPrefetchBytes) {
     const int64_t shared = shared_bytes<F, kScaling>(args, args.tokens);
-    const int64_t blocks =
-        std::min(args.tiles, resident(context.device, shared) * context.device.multiprocessors);
+    const int64_t blocks = std::min<int64_t>(
+        args.tiles, resident(context.device, shared) * context.device.multiprocessors);
     args.prefetch = prefetch_segments(prefetch_bytes, blocks);
     simt::launch(matvec_kernel<F, kScaling, kTokenTiles, stages(kScaling), kStrips, kL2>,
                  {static_cast<unsigned>(blocks)}, {kStrips * kWarpSize},
@@ -221,7 +224,8 @@ struct MatvecTuning {
     const int64_t shares = std::clamp<int64_t>(most / kStrips, 1, useful);
     const int64_t blocks = shares * kStrips;
     args.prefetch = prefetch_segments(prefetch_bytes, blocks);
-    const int64_t sums = args.tiles * (args.gated ? 2 : 1) * kStrips * args.tokens * kTileRows;
+    const int64_t sums =
+        int64_t{args.tiles} * (args.gated ? 2 : 1) * kStrips * args.tokens * kTileRows;
     auto* const partial = reinterpret_cast<float*>(
         context.scratch.reserve(sizeof(float) * static_cast<size_t>(sums + blocks * args.tokens)));
     auto* const counters = reinterpret_cast<unsigned*>(

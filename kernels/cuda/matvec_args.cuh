@@ -14,8 +14,8 @@ struct MatvecMatrix {
   const float* bias;
   float* out;
   int64_t out_stride;
-  int64_t rows;
-  int64_t first_tile;  // where tiles of all matrices are counted through
+  int rows;
+  int first_tile;  // where tiles of all matrices are counted through; 0 where gated
 };
 
 struct MatvecArgs {
@@ -31,9 +31,11 @@ struct MatvecArgs {
   int matrices;
   int64_t columns;
   int64_t row_stride;
-  int64_t tiles;  // of the first matrix where gated, else of all
-  int prefetch;   // segments of each strip
+  int tiles;          // of the first matrix where gated, else of all
+  int later_tile[2];  // first of the second and third matrix; where none begins, the largest int
+  int prefetch;       // segments of each strip
   DType scale_type;
+  int scale_bytes;
   int group;   // columns
   int groups;  // a row
   MatvecMatrix matrix[3];
@@ -51,36 +53,16 @@ constexpr int kSegmentBytes = 64;
 constexpr int kBlockColumns = 32;  // that two mma take
 constexpr int kTileTokens = 4;     // of one mma
 
-// Which matrix a tile belongs to.
-__device__ __forceinline__ int matrix_of(const MatvecArgs& args, int64_t tile) {
-  int i = 0;
-  if (!args.gated) {
-    while (i + 1 < args.matrices && tile >= args.matrix[i + 1].first_tile) ++i;
-  }
-  return i;
-}
-
+// Which rows a tile has; pair: of which matrix, where two are gated.
 struct Rows {
-  const MatvecMatrix* matrix;
-  int64_t first;
+  int matrix;
+  int first;
 };
-__device__ __forceinline__ Rows rows_of(const MatvecArgs& args, int64_t tile, int pair) {
-  const int i = args.gated ? pair : matrix_of(args, tile);
-  const int64_t in_matrix = args.gated ? tile : tile - args.matrix[i].first_tile;
-  return {args.matrix + i, in_matrix * kTileRows};
+__device__ __forceinline__ Rows rows_of(const MatvecArgs& args, int tile, int pair) {
+  const int matrix = pair + (tile >= args.later_tile[0]) + (tile >= args.later_tile[1]);
+  return {matrix, (tile - args.matrix[matrix].first_tile) * kTileRows};
 }
-__device__ __forceinline__ int64_t clamped(int64_t row, int64_t rows) {
-  return row < rows ? row : rows - 1;
-}
-
-// A warp's place in its part of the matrices: the segments of one strip, tile after tile.
-struct Place {
-  int64_t tile;
-  int matrix;  // of a gated pair
-  int segment;
-  int column;  // within its group
-  int group;
-};
+__device__ __forceinline__ int clamped(int row, int rows) { return row < rows ? row : rows - 1; }
 
 // What a warp multiplies: a strip of the columns, of some tiles.
 struct Strip {
@@ -88,20 +70,17 @@ struct Strip {
   int count;
   int column;  // of its first segment, within its group
   int group;
-  int64_t first_tile;
-  int64_t end_tile;
+  int first_tile;
+  int end_tile;
   int tile_step;
-
-  __device__ __forceinline__ Place begin() const { return {first_tile, 0, 0, column, group}; }
 };
 
 __device__ __forceinline__ Strip strip_of(const MatvecArgs& args, int segment_columns, int index,
-                                          int strips, int64_t first_tile, int64_t end_tile,
-                                          int tile_step) {
+                                          int strips, int first_tile, int end_tile, int tile_step) {
   const int segments = static_cast<int>(args.row_stride / kSegmentBytes);
   Strip strip;
-  strip.first = static_cast<int>(int64_t{segments} * index / strips);
-  strip.count = static_cast<int>(int64_t{segments} * (index + 1) / strips) - strip.first;
+  strip.first = segments * index / strips;
+  strip.count = segments * (index + 1) / strips - strip.first;
   strip.column = args.group ? strip.first * segment_columns % args.group : 0;
   strip.group = args.group ? strip.first * segment_columns / args.group : 0;
   strip.first_tile = first_tile;

@@ -25,14 +25,14 @@ struct RowInputs {
   }
 };
 __device__ __forceinline__ RowInputs inputs_of_row(const MatvecArgs& args,
-                                                   const MatvecMatrix& matrix, int64_t row,
+                                                   const MatvecMatrix& matrix, int row,
                                                    bool row_scales) {
   return {row_scales ? scale_of_row(args, matrix, row) : 1.0f,
           matrix.bias ? matrix.bias[row] : 0.0f};
 }
 
 __device__ __forceinline__ void write_result(const MatvecArgs& args, const MatvecMatrix& matrix,
-                                             int64_t row, int token, float value, float gated_with,
+                                             int row, int token, float value, float gated_with,
                                              float residual) {
   value = activate(args.activation, value);
   if (args.gated) value *= gated_with;
@@ -59,8 +59,8 @@ struct Result {
   float token_scale;
   float norm_factor;
   bool any;  // such a row
-  Rows rows;
-  int64_t row;
+  int matrix;
+  int row;
   RowInputs inputs[2];
   float residual;
 
@@ -70,14 +70,16 @@ struct Result {
     norm_factor = args.norm ? -1.0f : 1.0f;
   }
 
-  __device__ __forceinline__ void begin(const MatvecArgs& args, int64_t tile, bool row_scales) {
-    rows = rows_of(args, tile, 0);
+  __device__ __forceinline__ void begin(const MatvecArgs& args, int tile, bool row_scales) {
+    const Rows rows = rows_of(args, tile, 0);
+    matrix = rows.matrix;
     row = rows.first + number % kTileRows;
-    any = token < args.tokens && row < rows.matrix->rows;
+    const int count = args.matrix[matrix].rows;
+    any = token < args.tokens && row < count;
     if (!any) return;
-    inputs[0] = inputs_of_row(args, *rows.matrix, row, row_scales);
+    inputs[0] = inputs_of_row(args, args.matrix[matrix], row, row_scales);
     if (args.gated) inputs[1] = inputs_of_row(args, args.matrix[1], row, row_scales);
-    residual = args.residual ? args.residual[token * rows.matrix->rows + row] : 0.0f;
+    residual = args.residual ? args.residual[int64_t{token} * count + row] : 0.0f;
   }
 
   // Adds the strips, in order. squares: of the first strip, the others square_step apart.
@@ -96,7 +98,7 @@ struct Result {
       gated_with = inputs[1].value(sum_of<kStrips>(partial + kStrips * numbers + number, numbers),
                                    norm_factor, token_scale);
     }
-    write_result(args, *rows.matrix, row, token, value, gated_with, residual);
+    write_result(args, args.matrix[matrix], row, token, value, gated_with, residual);
   }
 };
 

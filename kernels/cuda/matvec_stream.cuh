@@ -23,101 +23,133 @@ struct alignas(16) Stage : StageScales<kScaling> {
   uint32_t elements[2][kWarpSize][4];
 };
 
-// Moves to the next segment; true where it begins another tile.
-template <Form F>
-__device__ __forceinline__ bool advance(Place& place, const Strip& strip, const MatvecArgs& args) {
-  if (++place.segment < strip.count) {
-    place.column += segment_columns(F);
-    while (place.column >= args.group && place.group + 1 < args.groups) {
-      place.column -= args.group;
-      ++place.group;
-    }
-    return false;
-  }
-  place.segment = 0;
-  place.column = strip.column;
-  place.group = strip.group;
-  if (args.gated && place.matrix == 0) {
-    place.matrix = 1;
-  } else {
-    place.matrix = 0;
-    place.tile += strip.tile_step;
-  }
-  return true;
-}
+// Where segments of a strip are in the groups of their rows. A segment begins inside the row, so
+// that its first group is one.
+template <Form F, Scaling kScaling>
+struct GroupPlace {
+  int column;  // within its group
 
-// Issues loads, in order, one stage at a time.
-// kL2: bytes that the L2 cache brings in around each load.
+  // The next segment; returns how many groups further it begins.
+  __device__ __forceinline__ int advance(int group) {
+    if constexpr (kScaling == Scaling::kRow) return 0;
+    column += segment_columns(F);
+    if constexpr (kScaling == Scaling::kSegment) {
+      if (column < group) return 0;
+      column = 0;
+      return 1;
+    } else {
+      int groups = 0;
+      for (; column >= group; column -= group) ++groups;
+      return groups;
+    }
+  }
+};
+
+// Copies segments to the ring, in order, tile after tile. kL2: bytes that the L2 cache brings in
+// around each copy.
 template <Form F, Scaling kScaling, int kL2>
 struct Loader {
-  const std::byte* elements[2];
-  Rows rows;
-  Place place;
+  static constexpr int kScaleLanes = kScaling == Scaling::kSegment ? 1 : 2;  // of a row
+
+  const std::byte* elements[2];  // this lane's, of its two rows
+  const std::byte* scales;       // of this lane's row, at the segment's first group
+  const int8_t* zeros;
+  int tile;
+  int pair;
+  int segment;
+  GroupPlace<F, kScaling> place;
+
+  __device__ __forceinline__ void begin(const MatvecArgs& args, const Strip& strip) {
+    tile = strip.count > 0 ? strip.first_tile : strip.end_tile;
+    pair = 0;
+    find_rows(args, strip);
+  }
 
   __device__ __forceinline__ void find_rows(const MatvecArgs& args, const Strip& strip) {
-    if (place.tile >= strip.end_tile) return;
-    rows = rows_of(args, place.tile, place.matrix);
+    segment = 0;
+    place.column = strip.column;
+    if (tile >= strip.end_tile) return;
+    const Rows rows = rows_of(args, tile, pair);
+    const MatvecMatrix& matrix = args.matrix[rows.matrix];
+    const int in_row = strip.first * kSegmentBytes + lane_id() % 4 * 16;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int64_t row = clamped(rows.first + lane_id() / 4 + 8 * half, rows.matrix->rows);
-      elements[half] = rows.matrix->payload + row * args.row_stride +
-                       int64_t{strip.first} * kSegmentBytes + lane_id() % 4 * 16;
+      const int row = clamped(rows.first + lane_id() / 4 + 8 * half, matrix.rows);
+      elements[half] = matrix.payload + (row * args.row_stride + in_row);
+    }
+    if constexpr (kScaling != Scaling::kRow) {
+      const int row = clamped(rows.first + lane_id() / kScaleLanes % kTileRows, matrix.rows);
+      const int64_t at = static_cast<int64_t>(row) * args.groups + strip.group;
+      scales = matrix.scales + at * args.scale_bytes;
+      zeros = matrix.zeros ? matrix.zeros + at : nullptr;
     }
   }
 
-  // The word of 4 bytes with byte `at` of an array of `bytes`, and what lies `words` after it.
-  __device__ __forceinline__ static const std::byte* word(const void* array, int64_t at, int words,
-                                                          int64_t bytes) {
-    const int64_t from = (at & ~int64_t{3}) + 4 * words;
-    return static_cast<const std::byte*>(array) + (from < bytes ? from : at & ~int64_t{3});
+  // The word of 4 bytes that holds a byte.
+  template <class T>
+  __device__ __forceinline__ static const std::byte* word(const T* at) {
+    const auto* const byte = reinterpret_cast<const std::byte*>(at);
+    return byte - (reinterpret_cast<uintptr_t>(byte) & 3);
   }
 
-  __device__ __forceinline__ void load_scales(const MatvecArgs& args, Stage<kScaling>& stage) {
+  __device__ __forceinline__ void load_scales(Stage<kScaling>& stage) const {
     using S = Stage<kScaling>;
-    constexpr int kLanes = kScaling == Scaling::kSegment ? 1 : 2;  // of a row
-    const int r = lane_id() / kLanes, part = lane_id() % kLanes;
+    const int r = lane_id() / kScaleLanes, part = lane_id() % kScaleLanes;
     if (r >= kTileRows) return;
-    const int64_t at = clamped(rows.first + r, rows.matrix->rows) * args.groups + place.group;
-    const int64_t count = rows.matrix->rows * args.groups;
-    const int size = args.scale_type == DType::kF32 ? 4 : 2;
 #pragma unroll
-    for (int i = part; i < S::kScaleWords; i += kLanes) {
-      cp_async<4>(&stage.scales[r][i], word(rows.matrix->scales, at * size, i, count * size));
+    for (int i = part; i < S::kScaleWords; i += kScaleLanes) {
+      cp_async<4>(&stage.scales[r][i], word(scales) + 4 * i);
     }
-    if (rows.matrix->zeros) {
+    if (!zeros) return;
 #pragma unroll
-      for (int i = part; i < S::kZeroWords; i += kLanes) {
-        cp_async<4>(&stage.zeros[r][i], word(rows.matrix->zeros, at, i, count));
-      }
+    for (int i = part; i < S::kZeroWords; i += kScaleLanes) {
+      cp_async<4>(&stage.zeros[r][i], word(zeros) + 4 * i);
     }
   }
 
   __device__ __forceinline__ void issue(const MatvecArgs& args, const Strip& strip,
                                         Stage<kScaling>& stage) {
-    if (place.tile < strip.end_tile && strip.count > 0) {
+    if (tile < strip.end_tile) {
       cp_async_ahead<kL2>(stage.elements[0][lane_id()], elements[0]);
       cp_async_ahead<kL2>(stage.elements[1][lane_id()], elements[1]);
-      if constexpr (kScaling != Scaling::kRow) load_scales(args, stage);
-      elements[0] += kSegmentBytes;
-      elements[1] += kSegmentBytes;
-      if (advance<F>(place, strip, args)) find_rows(args, strip);
+      if constexpr (kScaling != Scaling::kRow) load_scales(stage);
+      advance(args, strip);
     }
     cp_async_commit();
   }
+
+  __device__ __forceinline__ void advance(const MatvecArgs& args, const Strip& strip) {
+    if (++segment < strip.count) {
+      elements[0] += kSegmentBytes;
+      elements[1] += kSegmentBytes;
+      if constexpr (kScaling != Scaling::kRow) {
+        const int groups = place.advance(args.group);
+        scales += groups * args.scale_bytes;
+        if (zeros) zeros += groups;
+      }
+      return;
+    }
+    if (args.gated && pair == 0) {
+      pair = 1;
+    } else {
+      pair = 0;
+      tile += strip.tile_step;
+    }
+    find_rows(args, strip);
+  }
 };
 
-// Asks the L2 cache for what the loads of the first tile come to after `ahead` segments, and for
-// the norm's weight: work for memory while the kernel ahead ends and activations are prepared.
-__device__ __forceinline__ void prefetch(const MatvecArgs& args, const Rows& rows,
-                                         const Strip& strip, int ahead) {
-  if (strip.count == 0 || lane_id() >= kTileRows) return;
+// Asks the L2 cache for what the loads of the first tile come to after `ahead` segments: work for
+// memory while the kernel ahead ends and activations are prepared.
+__device__ __forceinline__ void prefetch(const MatvecArgs& args, const Strip& strip, int ahead) {
+  if (strip.first_tile >= strip.end_tile || lane_id() >= kTileRows) return;
   const int wanted = strip.count - ahead < args.prefetch ? strip.count - ahead : args.prefetch;
-  if (wanted > 0) {
-    const int64_t row = clamped(rows.first + lane_id(), rows.matrix->rows);
-    prefetch_l2(
-        rows.matrix->payload + row * args.row_stride + int64_t{strip.first + ahead} * kSegmentBytes,
-        static_cast<unsigned>(wanted * kSegmentBytes));
-  }
+  if (wanted <= 0) return;
+  const Rows rows = rows_of(args, strip.first_tile, 0);
+  const MatvecMatrix& matrix = args.matrix[rows.matrix];
+  const int row = clamped(rows.first + lane_id(), matrix.rows);
+  prefetch_l2(matrix.payload + (row * args.row_stride + (strip.first + ahead) * kSegmentBytes),
+              static_cast<unsigned>(wanted * kSegmentBytes));
 }
 
 }  // namespace hone::cuda::matvec_detail

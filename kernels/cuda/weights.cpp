@@ -25,7 +25,7 @@ namespace {
 
 constexpr int64_t kSegment = 64;     // bytes that words are turned in; rows are multiples of it
 constexpr int64_t kAlignment = 256;  // of each array
-constexpr int64_t kWord = 4;         // scales and zeros end with a whole one
+constexpr int64_t kSlack = 16;       // zero bytes after scales and after zero points
 constexpr float kLargestF16 = 65504;
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -160,9 +160,13 @@ Layout layout_of(const WeightView& host, const Form& form) {
   at.row_stride = round_up(at.row_bytes, kSegment);
   at.groups = form.group ? host.columns / form.group : 0;
   at.scales = round_up(host.rows * at.row_stride, kAlignment);
-  at.zeros =
-      round_up(at.scales + host.rows * at.groups * row_bytes(form.scale_type, 1), kAlignment);
-  at.bytes = at.zeros + (form.zeros ? round_up(host.rows * at.groups, kWord) : 0);
+  if (at.groups == 0) {
+    at.bytes = at.scales;
+    return at;
+  }
+  const int64_t scale_bytes = host.rows * at.groups * row_bytes(form.scale_type, 1);
+  at.zeros = round_up(at.scales + scale_bytes + kSlack, kAlignment);
+  at.bytes = at.zeros + (form.zeros ? host.rows * at.groups + kSlack : 0);
   return at;
 }
 
@@ -381,9 +385,9 @@ void send_rows(Context& context, std::byte* to, int64_t rows, int64_t stride, Fi
   }
 }
 
-// Kernels read scales and zeros by words: nothing undefined in the last.
-void zero_last_word(Context& context, std::byte* array, int64_t bytes) {
-  if (bytes % kWord != 0) fill_zero(context.stream, array + bytes / kWord * kWord, kWord);
+// Kernels read scales and zeros by words, some beyond the end.
+void zero_slack(Context& context, std::byte* array, int64_t bytes) {
+  fill_zero(context.stream, array + bytes, kSlack);
 }
 
 WeightView view_of(const WeightView& host, const Form& form, const Layout& at,
@@ -418,11 +422,11 @@ WeightView place(Context& context, const WeightView& host, std::byte* memory) {
   send_rows(context, memory, host.rows, at.row_stride,
             [&](int64_t row, std::byte* out) { fill_payload(host, form, at, row, out); });
   const int64_t scale_bytes = at.groups * row_bytes(form.scale_type, 1);
-  zero_last_word(context, memory + at.scales, host.rows * scale_bytes);
+  if (at.groups > 0) zero_slack(context, memory + at.scales, host.rows * scale_bytes);
   send_rows(context, memory + at.scales, host.rows, scale_bytes,
             [&](int64_t row, std::byte* out) { fill_scales(host, at.groups, row, out); });
   if (form.zeros) {
-    zero_last_word(context, memory + at.zeros, host.rows * at.groups);
+    zero_slack(context, memory + at.zeros, host.rows * at.groups);
     send_rows(context, memory + at.zeros, host.rows, at.groups, [&](int64_t row, std::byte* out) {
       std::memcpy(out, host.zeros + row * at.groups, static_cast<size_t>(at.groups));
     });

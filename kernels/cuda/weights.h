@@ -19,7 +19,7 @@
 //   scales   [rows, columns / group] F32, F16 or BF16, rows of their own also where the file has
 //            one for all; group is a multiple of 16 (packed: 32), or all columns. None with F32,
 //            F16 and BF16; 1 where a file has none for I8, F8E4M3 or packed elements.
-//   zeros    [rows, columns / group], or null. Scales and zeros end with a whole word of 4 bytes.
+//   zeros    [rows, columns / group], or null. After scales and after zeros: 16 bytes of zero.
 //   index    null: 2:4 matrices become dense
 //
 //   stored as                              placed as

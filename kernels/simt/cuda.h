@@ -93,9 +93,13 @@ SIMT_DEVICE void prefetch_l2(const void* p, unsigned bytes) {
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes) : "memory");
 #endif
 }
+// Of one scalar: nvcc takes a uint4 apart and stores its words one by one where it cannot prove the
+// address aligned.
 template <class T, int N>
 SIMT_DEVICE void store(T* p, const Vec<T, N>& v) {
-  using W = detail::Word<sizeof v>;
+  using W = std::conditional_t<
+      sizeof v == 16, unsigned __int128,
+      std::conditional_t<sizeof v == 8, unsigned long long, detail::Word<sizeof v>>>;
   *reinterpret_cast<W*>(p) = bits<W>(v);
 }
 
@@ -206,6 +210,19 @@ SIMT_DEVICE void mma_sparse(float (&d)[4], const uint32_t (&a)[4], const uint32_
 
 SIMT_DEVICE int dp4a(uint32_t a, uint32_t b, int c) {
   return __dp4a(static_cast<int>(a), static_cast<int>(b), c);
+}
+
+// (a & mask) | set and (a & mask) ^ turn, one instruction each: left alone, the compiler spends two
+// where both are constants.
+SIMT_DEVICE uint32_t and_or(uint32_t a, uint32_t mask, uint32_t set) {
+  uint32_t r;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(r) : "r"(a), "r"(mask), "r"(set));
+  return r;
+}
+SIMT_DEVICE uint32_t and_xor(uint32_t a, uint32_t mask, uint32_t turn) {
+  uint32_t r;
+  asm("lop3.b32 %0, %1, %2, %3, 0x6a;" : "=r"(r) : "r"(a), "r"(mask), "r"(turn));
+  return r;
 }
 
 SIMT_DEVICE uint32_t f16x2_fma(uint32_t a, uint32_t b, uint32_t c) {

@@ -18,6 +18,7 @@
 //   cp_async<16>(dst, src, valid) cp_async_commit() cp_async_wait<N>()
 //   ldmatrix<N>(r, row) ldmatrix_trans<N>(r, row)
 //   mma<T>(d, a, b) mma_sparse<T, selector>(d, a, b, meta) dp4a
+//   and_or and_xor                       three-operand logic
 //   half2 packed arithmetic: f16x2_fma f16x2_sub f16x2_pack bf16x2_pack f16x2_from_f8
 //   launch(kernel, grid, block, shared_bytes, stream, args...), Buffer<T>, Stream
 #pragma once

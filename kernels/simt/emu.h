@@ -343,6 +343,9 @@ uint32_t f16x2(uint32_t a, uint32_t b, uint32_t c, F f) {
   return r;
 }
 }  // namespace emu
+inline uint32_t and_or(uint32_t a, uint32_t mask, uint32_t set) { return (a & mask) | set; }
+inline uint32_t and_xor(uint32_t a, uint32_t mask, uint32_t turn) { return (a & mask) ^ turn; }
+
 // Packed half arithmetic on the raw bits of two f16 values.
 inline uint32_t f16x2_fma(uint32_t a, uint32_t b, uint32_t c) {
   return emu::f16x2(a, b, c, [](double x, double y, double z) { return x * y + z; });
