@@ -8,6 +8,8 @@ namespace hone {
 struct MachinePeaks {
   double read_bytes_per_second = 0;  // all threads reading one large array front to back
   double flops_per_second = 0;       // f32 fused multiply-adds, two operations each, no memory
+                                     // (a GPU: the bf16 product of its library)
+  double int8_operations_per_second = 0;  // the same of int8 (VNNI); 0: no such instruction here
 };
 
 // threads <= 0: default_threads(). array_bytes should be several times the last-level cache; it is

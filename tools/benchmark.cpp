@@ -158,6 +158,12 @@ std::vector<int> thread_counts() {
     counts.push_back(n > 0 ? static_cast<int>(n) : default_threads());
   }
   if (counts.empty()) throw usage_error("--threads: at least one number");
+  // The machine alone: how it scales, unless one number was asked for.
+  if (options.machine && options.threads == "0") {
+    counts.clear();
+    for (int n = 1; n < default_threads(); n *= 2) counts.push_back(n);
+    counts.push_back(default_threads());
+  }
   return counts;
 }
 

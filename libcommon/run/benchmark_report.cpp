@@ -50,9 +50,12 @@ std::string peak_line(const Json& peak) {
     return formatted("GPU: read %.1f GB/s, bf16 products %.1f GFLOP/s\n",
                      peak["read_gigabytes_per_second"].get<double>(), peak["gflops"].get<double>());
   }
-  return formatted("machine, %d threads: read %.1f GB/s, multiply-add %.1f GFLOP/s\n",
-                   peak["threads"].get<int>(), peak["read_gigabytes_per_second"].get<double>(),
-                   peak["gflops"].get<double>());
+  std::string text = formatted(
+      "machine, %d threads: read %.1f GB/s, multiply-add %.1f GFLOP/s", peak["threads"].get<int>(),
+      peak["read_gigabytes_per_second"].get<double>(), peak["gflops"].get<double>());
+  const double int8 = peak["int8_gops"].get<double>();
+  if (int8 > 0) text += formatted(", int8 (VNNI) %.1f GOP/s", int8);
+  return text + "\n";
 }
 
 }  // namespace
@@ -62,6 +65,10 @@ Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Sam
   const Summary seconds = summarize(samples.seconds);
   const SpeedWork work = speed_work(*subject.engine.session, test);
   const auto count = static_cast<double>(test.all_tokens());
+  // Of the arithmetic that the products are done in.
+  const bool int8 =
+      subject.engine.session->int8_products() > 0 && peaks.int8_operations_per_second > 0;
+  const double peak = int8 ? peaks.int8_operations_per_second : peaks.flops_per_second;
   return {{"model", subject.name},
           {"test", test.name()},
           {"threads", subject.threads},
@@ -73,7 +80,7 @@ Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Sam
           {"gigabytes_per_second", work.bytes / seconds.median / 1e9},
           {"share_of_bandwidth", share(work.bytes / seconds.median, peaks.read_bytes_per_second)},
           {"gflops", work.flops / seconds.median / 1e9},
-          {"share_of_peak", share(work.flops / seconds.median, peaks.flops_per_second)},
+          {"share_of_peak", share(work.flops / seconds.median, peak)},
           {"samples_seconds", samples.seconds},
           {"stationary", samples.stationary}};
 }
@@ -99,7 +106,8 @@ Json model_row(const BenchmarkSubject& subject, double first_token_seconds) {
 Json peaks_row(int threads, const MachinePeaks& peaks) {
   return {{"threads", threads},
           {"read_gigabytes_per_second", peaks.read_bytes_per_second / 1e9},
-          {"gflops", peaks.flops_per_second / 1e9}};
+          {"gflops", peaks.flops_per_second / 1e9},
+          {"int8_gops", peaks.int8_operations_per_second / 1e9}};
 }
 
 std::string benchmark_text(const Json& results, ReportFormat format) {
