@@ -58,6 +58,13 @@ inline Attention attention_of(const AttentionArgs& args) {
           .scale = static_cast<float>(args.scale) * kLog2E};
 }
 
+// How decoding is cut; other values are for measuring.
+struct DecodeCut {
+  int warps = 8;  // of a block, at most
+  int times = 1;  // blocks of one token, over multiprocessors
+};
+inline DecodeCut decode_cut;
+
 void decode_attention(Context& context, const AttentionArgs& args);  // attention_decode.cu
 // False where the device cannot.
 bool prefill_attention(Context& context, const AttentionArgs& args);  // attention_prefill.cu

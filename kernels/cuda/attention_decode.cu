@@ -419,10 +419,10 @@ template <DType kType, int kWidth>
 void launch_decode(Context& context, const AttentionArgs& args, Split split) {
   using R = Ring<kType, kWidth>;
   const auto room = static_cast<int>(context.device.shared_bytes) - R::kQueryBytes - 1024;
-  const int warps = std::clamp(room / R::kBytes, 1, kMaxWarps);
+  const int warps = std::clamp(room / R::kBytes, 1, std::min(decode_cut.warps, kMaxWarps));
   const int64_t rows = args.kv_heads * split.row_blocks;
   const int64_t most = (args.capacity / kTile + warps - 1) / warps;
-  split.blocks = ranges(context.device.multiprocessors, rows);
+  split.blocks = ranges(context.device.multiprocessors * decode_cut.times, rows);
   const auto grid_blocks = static_cast<unsigned>(std::min<int64_t>(split.blocks, most));
   const size_t parts = static_cast<size_t>(args.tokens * rows * split.blocks * kRows);
   split.sums = reinterpret_cast<float*>(context.scratch.reserve(parts * (kWidth + 2) * 4));

@@ -4,7 +4,9 @@
 //   nvcc -std=c++20 -O3 --expt-relaxed-constexpr -I. -gencode arch=compute_90a,code=sm_90a
 //     -o /tmp/cuda_attention_bench tests/bench/cuda_attention_bench.cu
 //     kernels/cuda/{attention,attention_decode,attention_prefill,rope,kv_store}.cu
-//   /tmp/cuda_attention_bench [decode] [prefill] [rope] [peak]
+//   /tmp/cuda_attention_bench [decode] [prefill] [rope] [cut]
+//
+// cut: decoding with other numbers of warps and blocks.
 //
 // Each figure is the median of 9 replays of a CUDA graph in which every launch takes the next of
 // several caches, together larger than the L2 cache.
@@ -16,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/attention.cuh"
 #include "kernels/kv_tile.h"
 
 namespace hone::cuda {
@@ -350,6 +352,20 @@ int main(int count, char** words) {
       measure({32, 8, 128, 8192, 1, false, type}, stream);
       measure({32, 8, 128, 32768, 1, false, type}, stream);
     }
+  }
+  if (wanted("cut")) {
+    for (const DecodeCut cut : {DecodeCut{8, 1}, {4, 1}, {4, 2}, {8, 2}}) {
+      decode_cut = cut;
+      std::printf("%d warps, %d times the multiprocessors\n", cut.warps, cut.times);
+      for (const int64_t length : {512, 2048, 8192, 32768}) {
+        measure({32, 8, 128, length, 1, false}, stream);
+      }
+      measure({32, 8, 64, 8192, 1, false}, stream);
+      measure({32, 32, 128, 8192, 1, false}, stream);
+      measure({32, 8, 128, 8192, 16, false}, stream);
+      measure({32, 8, 128, 8192, 1, false, DType::kI8}, stream);
+    }
+    decode_cut = {};
   }
   if (wanted("prefill")) {
     for (const int64_t length : {128, 512, 2048, 8192})
