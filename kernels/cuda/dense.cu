@@ -28,10 +28,11 @@ template <class Out>
 struct Result {
   Out* out;
   int64_t stride;
-  float factor;
-  const float* bias;
-  const float* add;
-  int64_t add_stride;
+  const float* bias = nullptr;
+  const float* add = nullptr;
+  int64_t add_stride = 0;
+  float factor = 1;
+  uint32_t unused = 0;  // no byte is padding
 };
 
 // Where chunk c of row r lies in a tile, permuted so that ldmatrix meets no bank conflict.
@@ -171,7 +172,7 @@ void run(Context& context, const Operand& x, const Operand& weight, int64_t row_
 
 void multiply(Context& context, const GemmLibrary::Product& p) {
   if (context.gemm) return context.gemm->multiply(context.stream, p);
-  const Result<float> result{p.out, p.out_stride, p.factor, p.bias, p.add, p.add_stride};
+  const Result<float> result{p.out, p.out_stride, p.bias, p.add, p.add_stride, p.factor};
   const int64_t size = p.type == DType::kF32 ? 4 : 2;
   const Operand x = operand(p.x, p.tokens, p.x_stride * size);
   const Operand weight = operand(p.weight, p.rows, p.weight_stride * size);
@@ -186,7 +187,7 @@ void multiply(Context& context, const GemmLibrary::IntegerProduct& p) {
   if (context.gemm && context.gemm->multiply(context.stream, p)) return;
   run<int8_t>(context, operand(p.x, p.tokens, p.x_stride),
               operand(p.weight, p.rows, p.weight_stride), p.columns,
-              Result<int>{p.out, p.out_stride, 1, nullptr, nullptr, 0});
+              Result<int>{p.out, p.out_stride});
 }
 
 }  // namespace hone::cuda

@@ -9,7 +9,7 @@
 //   I8 I4 F8  f16           f32     weights decoded to f16
 //   I8, one scale a row, and tokens rounded to int8: int8 x int8 -> int32, exact
 //
-// Tens of tokens by weights of 8 and 4 bits go to gemm_few.
+// Tens of tokens go to gemm_few.
 #include <algorithm>
 
 #include "kernels/check.h"
@@ -149,42 +149,49 @@ struct DecodeArgs {
   unsigned chunks;
 };
 
-// A thread for 16 bytes.
-template <PlacedForm kForm>
+// A thread for 16 bytes. kWhole: all its columns share a scale.
+template <PlacedForm kForm, bool kWhole>
 __global__ void __launch_bounds__(kRowThreads) decode_kernel(DecodeArgs args) {
   constexpr int kElements = word_elements(kForm);
   simt::start_next();
   simt::wait_for_previous();
   const unsigned i = blockIdx.x * kRowThreads + threadIdx.x;
   if (i >= args.chunks) return;
-  const unsigned row = i / args.chunks_of_row, chunk = i - row * args.chunks_of_row;
-  const auto words = simt::load_nc<4>(reinterpret_cast<const uint32_t*>(
-      args.payload + (args.first_row + row) * args.row_stride + chunk * 16));
+  const unsigned in_chunk = i / args.chunks_of_row, chunk = i - in_chunk * args.chunks_of_row;
+  const int64_t row = args.first_row + in_chunk;
+  const auto words = simt::load_nc<4>(
+      reinterpret_cast<const uint32_t*>(args.payload + row * args.row_stride + chunk * 16));
+  const int64_t last = args.columns - 1, first = column_of_word<kForm>(chunk, 0);
+  float scale = args.scales.scale(row, first < last ? first : last) * kF16Factor;
+  float zero = args.scales.zero(row, first < last ? first : last);
 #pragma unroll
   for (int j = 0; j < 4; ++j) {
     const int64_t column = column_of_word<kForm>(chunk, j);
     if (column >= args.out_stride) continue;
-    simt::Vec<simt::f16, kElements> out;
-    float scale = 0, zero = 0;
-    if (column < args.columns) {
-      scale = args.scales.scale(args.first_row + row, column) * kF16Factor;
-      zero = args.scales.zero(args.first_row + row, column);
+    if (!kWhole && j > 0) {
+      scale = args.scales.scale(row, column < last ? column : last) * kF16Factor;
+      zero = args.scales.zero(row, column < last ? column : last);
     }
     float values[kElements];
     decode_word<kForm>(words[j], values);
+    simt::Vec<uint32_t, kElements / 2> out;
 #pragma unroll
-    for (int e = 0; e < kElements; ++e) {
-      const float value = column + e < args.columns ? (values[e] - zero) * scale : 0.0f;
-      out[e] = simt::f16(saturated(value));
+    for (int e = 0; e < kElements; e += 2) {
+      const float a = column + e <= last ? (values[e] - zero) * scale : 0.0f;
+      const float b = column + e < last ? (values[e + 1] - zero) * scale : 0.0f;
+      out[e / 2] = simt::f16x2_pack(a, b);
     }
-    simt::store(args.out + row * args.out_stride + column, out);
+    simt::store(reinterpret_cast<uint32_t*>(args.out + in_chunk * args.out_stride + column), out);
   }
 }
 
 template <PlacedForm kForm>
 void decode(Context& context, const DecodeArgs& args) {
-  simt::launch(decode_kernel<kForm>, {(args.chunks + kRowThreads - 1) / kRowThreads}, {kRowThreads},
-               0, context.stream, args);
+  const bool whole =
+      args.scales.groups == 1 || args.scales.group % (16 * word_elements(kForm)) == 0;
+  simt::launch(whole ? decode_kernel<kForm, true> : decode_kernel<kForm, false>,
+               {(args.chunks + kRowThreads - 1) / kRowThreads}, {kRowThreads}, 0, context.stream,
+               args);
 }
 
 // Rows as f16, columns padded with zeros to `stride`.

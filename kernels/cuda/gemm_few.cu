@@ -1,7 +1,7 @@
-// Products of tens of tokens by weights of 8 and 4 bits: too many for matvec, too few to pay for
-// decoding the matrix. Weights are read once and become f16 in registers, the A operand of
-// mma.m16n8k16; activations, rounded to f16 by a kernel of their own, are B (E. Frantar et al.,
-// "MARLIN", 2024, does the same with a layout of its own).
+// Products of tens of tokens: too many for matvec, too few to pay for decoding a matrix. Weights
+// are read once and become f16 in registers (BF16 stays), the A operand of mma.m16n8k16;
+// activations, rounded to 16 bits by a kernel of their own, are B (E. Frantar et al., "MARLIN",
+// 2024, does the same with a layout of its own).
 //
 // A block takes 128 rows (gated: 64 of each matrix), 32 or 64 tokens, and a split of the columns,
 // of which the block that ends last adds all, in order. Each of its 4 warps has 32 rows; all read
@@ -15,8 +15,9 @@
 #include <algorithm>
 
 #include "kernels/check.h"
+#include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/half_range.cuh"
-#include "kernels/cuda/matvec.cuh"
+#include "kernels/cuda/matvec_input.cuh"
 #include "kernels/cuda/rows.cuh"
 
 namespace hone::cuda {
@@ -34,6 +35,9 @@ constexpr int kSegmentBytes = 64;
 constexpr int kBlockColumns = 32;
 constexpr int kMmaTokens = 8;
 
+// Activations are so much smaller than they were.
+constexpr float input_factor(Form form) { return form == Form::kBF16 ? 1 : 1 / kF16Factor; }
+constexpr bool has_codes(Form form) { return form != Form::kBF16 && form != Form::kF16; }
 constexpr int blocks_of_segment(Form form) { return segment_columns(form) / kBlockColumns; }
 
 // ---- Activations as fragments.
@@ -78,12 +82,13 @@ __global__ void __launch_bounds__(kRowThreads) fragments_kernel(FragmentArgs arg
 #pragma unroll
     for (int e = 0; e < 8; ++e) {
       const int64_t column = block * kBlockColumns + fragment_column<F>(t, e / 4) + e % 4;
-      values[e] = saturated(normalised(args, row, column, factor) * (1 / kF16Factor));
+      values[e] = normalised(args, row, column, factor) * input_factor(F);
     }
     Vec<uint32_t, 4> pairs;
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      pairs[i] = f16x2_pack(values[pair_element<F>(i, 0)], values[pair_element<F>(i, 1)]);
+      const float a = values[pair_element<F>(i, 0)], b = values[pair_element<F>(i, 1)];
+      pairs[i] = F == Form::kBF16 ? bf16x2_pack(a, b) : f16x2_pack(saturated(a), saturated(b));
     }
     store(args.out + ((block * args.tokens + blockIdx.x) * 4 + t) * 4, pairs);
   }
@@ -298,7 +303,10 @@ __device__ __forceinline__ RowScale<F> read_scale(const FewArgs& args,
 template <Form F, bool kScaled>
 __device__ __forceinline__ void decode_row(const uint32_t* words, int block, const RowScale<F>& of,
                                            uint32_t (&out)[4]) {
-  if constexpr (F == Form::kI4) {
+  if constexpr (!has_codes(F)) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) out[i] = words[i];
+  } else if constexpr (F == Form::kI4) {
     decode_i4(words[block], of.offset, out);
   } else {
     uint32_t low[2], high[2];
@@ -328,6 +336,7 @@ __device__ __forceinline__ void multiply_segment(const FewArgs& args,
                                                  int segment, const int (&start)[4],
                                                  RowScale<F> (&scale)[4], Sums<kTokenTiles>& sums) {
   constexpr bool kScaled = kScaling != Scaling::kRow;
+  using T = std::conditional_t<F == Form::kBF16, bf16, f16>;
   Vec<uint32_t, 4> words[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) words[i] = load<4>(stage.weights[warp_id()][i][lane_id()]);
@@ -365,8 +374,8 @@ __device__ __forceinline__ void multiply_segment(const FewArgs& args,
       for (int m = 0; m < 2; ++m) {
         const uint32_t* const top = a[2 * m];
         const uint32_t* const low = a[2 * m + 1];
-        mma<f16>(sums.v[m][n], {top[0], low[0], top[1], low[1]}, {b[0], b[1]});
-        mma<f16>(sums.v[m][n], {top[2], low[2], top[3], low[3]}, {b[2], b[3]});
+        mma<T>(sums.v[m][n], {top[0], low[0], top[1], low[1]}, {b[0], b[1]});
+        mma<T>(sums.v[m][n], {top[2], low[2], top[3], low[3]}, {b[2], b[3]});
       }
     }
   }
@@ -381,15 +390,16 @@ __device__ __forceinline__ float scale_of_row(const FewArgs& args, const FewMatr
 }
 
 // A sum with its scales and bias.
-template <Scaling kScaling>
+template <Form F, Scaling kScaling>
 __device__ __forceinline__ float finished(const FewArgs& args, const FewMatrix& matrix, int64_t row,
                                           int token, float sum) {
-  if constexpr (kScaling == Scaling::kRow) sum *= scale_of_row(args, matrix, row) * kF16Factor;
+  if constexpr (kScaling == Scaling::kRow) sum *= 1 / input_factor(F);
+  if constexpr (kScaling == Scaling::kRow && has_codes(F)) sum *= scale_of_row(args, matrix, row);
   if (args.token_scale) sum *= args.token_scale[token];
   return matrix.bias ? sum + matrix.bias[row] : sum;
 }
 
-template <Scaling kScaling, int kTokenTiles>
+template <Form F, Scaling kScaling, int kTokenTiles>
 __device__ __forceinline__ void write_results(const FewArgs& args, const Place& place,
                                               const WarpRows& rows, const Sums<kTokenTiles>& sums) {
   const auto write = [&](const FewMatrix& matrix, int64_t row, int token, float value,
@@ -410,7 +420,7 @@ __device__ __forceinline__ void write_results(const FewArgs& args, const Place& 
       for (int m = 0; m < 2; ++m) {
         const int i = 2 * m + e / 2;
         if (!rows.exists(i)) continue;
-        value[m] = finished<kScaling>(args, rows.matrix[m], rows.row(i), token, sums.v[m][n][e]);
+        value[m] = finished<F, kScaling>(args, rows.matrix[m], rows.row(i), token, sums.v[m][n][e]);
       }
 #pragma unroll
       for (int m = 0; m < 2; ++m) {
@@ -461,9 +471,16 @@ __device__ __forceinline__ bool add_splits(const FewArgs& args, const Place& pla
   return true;
 }
 
-template <Form F, Scaling kScaling, int kTokenTiles, int kStages>
+// Two blocks share the memory of a multiprocessor.
+template <class StageT>
+constexpr int stages_of() {
+  return static_cast<int>(108 * 1024 / sizeof(StageT));
+}
+
+template <Form F, Scaling kScaling, int kTokenTiles>
 __global__ void __launch_bounds__(kThreads, 2) few_kernel(FewArgs args) {
   using StageT = Stage<F, kScaling, kTokenTiles>;
+  constexpr int kStages = stages_of<StageT>();
   StageT* const ring = dynamic_shared<StageT>();
   const Place place = place_of(args);
   const WarpRows rows(args, place.tile);
@@ -511,14 +528,14 @@ __global__ void __launch_bounds__(kThreads, 2) few_kernel(FewArgs args) {
   }
   cp_async_wait<0>();
   if (args.splits > 1 && !add_splits(args, place, sums)) return;
-  write_results<kScaling>(args, place, rows, sums);
+  write_results<F, kScaling>(args, place, rows, sums);
 }
 
 // ---- Launches.
 
 template <Form F, Scaling kScaling, int kTokenTiles>
 void launch_tokens(Context& context, FewArgs args, int64_t tiles) {
-  constexpr int kStages = kTokenTiles > 4 ? 4 : 5;
+  using StageT = Stage<F, kScaling, kTokenTiles>;
   const int64_t slots = 2 * context.device.multiprocessors;
   const int64_t units = tiles * args.slices;
   const int64_t most = std::max(1, args.segments / 2);
@@ -530,9 +547,8 @@ void launch_tokens(Context& context, FewArgs args, int64_t tiles) {
     args.arrived = reinterpret_cast<unsigned*>(
         context.counters.reserve(sizeof(unsigned) * static_cast<size_t>(units)));
   }
-  simt::launch(few_kernel<F, kScaling, kTokenTiles, kStages>,
-               {static_cast<unsigned>(units * args.splits)}, {kThreads},
-               sizeof(Stage<F, kScaling, kTokenTiles>) * kStages, context.stream, args);
+  simt::launch(few_kernel<F, kScaling, kTokenTiles>, {static_cast<unsigned>(units * args.splits)},
+               {kThreads}, sizeof(StageT) * stages_of<StageT>(), context.stream, args);
 }
 
 template <Form F, Scaling kScaling>
@@ -551,12 +567,14 @@ void launch_form(Context& context, const Product& product, FewArgs args, int64_t
                         blocks,    args.padded_tokens,  fragments};
   simt::launch(fragments_kernel<F>, {static_cast<unsigned>(product.tokens)}, {kRowThreads}, 0,
                context.stream, of);
-  if (args.groups == 1) {
-    launch_scaling<F, Scaling::kRow>(context, args, tiles);
-  } else if (args.group % segment_columns(F) == 0) {
-    launch_scaling<F, Scaling::kSegment>(context, args, tiles);
-  } else {
-    launch_scaling<F, Scaling::kWord>(context, args, tiles);
+  if (!has_codes(F) || args.groups == 1)
+    return launch_scaling<F, Scaling::kRow>(context, args, tiles);
+  if constexpr (has_codes(F)) {
+    if (args.group % segment_columns(F) == 0) {
+      launch_scaling<F, Scaling::kSegment>(context, args, tiles);
+    } else {
+      launch_scaling<F, Scaling::kWord>(context, args, tiles);
+    }
   }
 }
 
@@ -566,7 +584,8 @@ int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 bool suits_gemm_few(const Product& product) {
   const WeightView& first = product.weight[0];
-  if (product.tokens > kFewTokens || !first.scales) return false;
+  if (first.type == DType::kF32 && first.packed_bits == 0) return false;
+  if (product.tokens > (first.scales ? kFewTokens : kFewTokensOfFloats)) return false;
   for (int i = 1; i < product.matrices; ++i) {
     const WeightView& w = product.weight[i];
     if (w.type != first.type || w.packed_bits != first.packed_bits || w.group != first.group ||
@@ -592,7 +611,7 @@ void gemm_few(Context& context, const Product& product) {
   args.matrices = product.matrices;
   args.gated = product.gated;
   args.group = static_cast<int>(first.group);
-  args.groups = static_cast<int>(first.columns / first.group);
+  args.groups = first.group ? static_cast<int>(first.columns / first.group) : 1;
   args.scale_type = first.scale_type;
   args.activation = product.activation;
   int64_t tiles = 0;
@@ -611,9 +630,18 @@ void gemm_few(Context& context, const Product& product) {
   if (product.gated) tiles = (first.rows + kTileRows / 2 - 1) / (kTileRows / 2);
   if (tiles == 0) return;
   if (first.packed_bits == 4) return launch_form<Form::kI4>(context, product, args, tiles);
-  if (first.type == DType::kI8) return launch_form<Form::kI8>(context, product, args, tiles);
-  CHECK(first.type == DType::kF8E4M3);
-  launch_form<Form::kF8>(context, product, args, tiles);
+  switch (first.type) {
+    case DType::kI8:
+      return launch_form<Form::kI8>(context, product, args, tiles);
+    case DType::kF8E4M3:
+      return launch_form<Form::kF8>(context, product, args, tiles);
+    case DType::kF16:
+      return launch_form<Form::kF16>(context, product, args, tiles);
+    case DType::kBF16:
+      return launch_form<Form::kBF16>(context, product, args, tiles);
+    default:
+      CHECK(!"a matrix that suits_gemm_few refuses");
+  }
 }
 
 }  // namespace hone::cuda

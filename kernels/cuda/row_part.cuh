@@ -63,7 +63,7 @@ class RowPart {
     return read_input(c);
   }
 
-  const RowInput& args_;
+  RowInput args_;
   int64_t first_;
   Vector kept_[kKept];
 };

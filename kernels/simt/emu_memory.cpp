@@ -29,6 +29,9 @@ bool in_device_memory(const void* p, size_t bytes) {
 // page that exists.
 bool is_mapped(uintptr_t address) {
   if (address < 0x10000 || address >> 47) return false;
+#ifdef __SANITIZE_ADDRESS__
+  if (address < 0x100080000000) return false;  // AddressSanitizer's own shadow
+#endif
   static const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   unsigned char resident;
   return mincore(reinterpret_cast<void*>(address & ~(page - 1)), 1, &resident) == 0;
