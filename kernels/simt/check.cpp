@@ -208,7 +208,7 @@ void synchronise_blocks(const void* p, unsigned me) {
 }
 
 void check_access(const void* p, size_t bytes, Kind kind, Site site) {
-  if (!inside(p, region, kRegion) || !current) return;
+  if (bytes == 0 || !inside(p, region, kRegion) || !current) return;
   const unsigned me = thread_number();
   const Stamp now{site,
                   block,
