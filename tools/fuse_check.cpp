@@ -69,7 +69,7 @@ FuseReport report_of(const ModelSpec& spec, const WeightTable& weights, const Ba
                       .spec = spec,
                       .weights = weights,
                       .shape = {.tokens = options.tokens, .wanted = options.tokens},
-                      .rewrite = {.has_kernel = available}});
+                      .rewrite = {.has_kernel = available, .few_ops = backend.few_ops()}});
 }
 
 FuseReport from_header(CheckpointReader& reader, const Backend& backend) {

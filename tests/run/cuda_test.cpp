@@ -6,6 +6,7 @@
 
 #include "kernels/open.h"
 #include "libcommon/base/error.h"
+#include "libcommon/graph/fuse_run.h"
 #include "libcommon/run/batch.h"
 #include "libcommon/run/session.h"
 #include "tests/run/models.h"
@@ -86,6 +87,28 @@ TEST_CASE("cuda: texts decoded together, a growing cache, another device memory"
   options.device = "cuda";
   options.kv_type = DType::kF32;
   CHECK(continued(model, options, prompts, 12) == expected);
+}
+
+TEST_CASE("cuda: fused chains compute what their ops do") {
+  if (!has_cuda()) return;
+  std::string why;
+  for (const char* name : {"tiny-llama", "tiny-qwen3", "tiny-gpt2", "tiny-bloom"}) {
+    CAPTURE(name);
+    const auto model = load(testdata(name));
+    const auto backend = open_backend("cuda", 1, &why);
+    FuseReport report = fuse_report({.subject = name,
+                                     .spec = model->spec,
+                                     .weights = weight_table(*model),
+                                     .shape = {.tokens = 7, .wanted = 7},
+                                     .rewrite = {.few_ops = backend->few_ops()}});
+    run_fusions(report, *model, *backend, {.measure = false});
+    CHECK(report.passed());
+    const bool is_llama = std::string(name).find("gpt2") == std::string::npos &&
+                          std::string(name).find("bloom") == std::string::npos;
+    for (const char* row : {"norm-qkv", "norm-gated", "norm-matmul", "rotary-attention"}) {
+      CHECK(report.has_fused(row) == is_llama);
+    }
+  }
 }
 
 TEST_CASE("cuda: what it does not have is refused") {
