@@ -23,10 +23,13 @@
 #include "kernels/cuda/rows.cuh"
 
 namespace hone::cuda {
-namespace {
 
 // Of results that wait for their last pass, and of decoded weights: of the order of the L2 cache.
-constexpr int64_t kChunkBytes = int64_t{64} << 20;
+// A variable for tests/bench/cuda_gemm_bench.cu.
+int64_t gemm_chunk_bytes = int64_t{64} << 20;
+
+namespace {
+
 constexpr int64_t kChunkStep = 256;  // rows: whole tiles of the product
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -323,7 +326,7 @@ class Run {
     const int64_t of_weights = decodes_ ? 2 * input_.stride : 0;
     const int64_t bytes = std::max(of_results, of_weights);
     int64_t chunk = rows;
-    if (bytes > 0) chunk = std::min(rows, round_up(kChunkBytes / bytes, kChunkStep));
+    if (bytes > 0) chunk = std::min(rows, round_up(gemm_chunk_bytes / bytes, kChunkStep));
     if (!direct_) {
       results_ = context_.scratch.reserve(static_cast<size_t>(of_results * chunk));
     }

@@ -52,37 +52,54 @@ struct FragmentArgs {
   uint32_t* out;
 };
 
-__device__ __forceinline__ float normalised(const FragmentArgs& args, const float* row,
-                                            int64_t column, float factor) {
-  if (column >= args.columns) return 0;
-  const float x = row[column];
-  return args.norm ? x * factor * args.norm[column] : x;
+// Four neighbours, zero beyond the row. kWide: they can be read at once.
+template <bool kWide>
+__device__ __forceinline__ Vec<float, 4> load_four(const float* row, int64_t column,
+                                                   int64_t columns) {
+  if (kWide && column < columns) return load<4>(row + column);
+  Vec<float, 4> four;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) four[i] = column + i < columns ? row[column + i] : 0.0f;
+  return four;
+}
+
+template <bool kWide>
+__device__ __forceinline__ float norm_factor(const FragmentArgs& args, const float* row,
+                                             double (&scratch)[kWarpSize]) {
+  double square = 0;
+#pragma unroll 4
+  for (int64_t c = threadIdx.x * 4; c < args.columns; c += kRowThreads * 4) {
+    const auto four = load_four<kWide>(row, c, args.columns);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) square += static_cast<double>(four[i]) * four[i];
+  }
+  square = block_sum(square, scratch) / static_cast<double>(args.columns);
+  return static_cast<float>(1 / sqrt(square + args.eps));
 }
 
 // A block a token.
-template <Form F>
+template <Form F, bool kWide>
 __global__ void __launch_bounds__(kRowThreads) fragments_kernel(FragmentArgs args) {
   SIMT_SHARED(scratch, double[kWarpSize]);
   start_next();
   wait_for_previous();
   const float* const row = args.x + int64_t{blockIdx.x} * args.columns;
-  float factor = 1;
-  if (args.norm) {
-    double square = 0;
-    for (int64_t c = threadIdx.x; c < args.columns; c += kRowThreads) {
-      square += static_cast<double>(row[c]) * row[c];
-    }
-    square = block_sum(square, scratch) / static_cast<double>(args.columns);
-    factor = static_cast<float>(1 / sqrt(square + args.eps));
-  }
+  const float factor = args.norm ? norm_factor<kWide>(args, row, scratch) : 1;
   for (int64_t unit = threadIdx.x; unit < args.blocks * 4; unit += kRowThreads) {
     const int64_t block = unit / 4;
     const int t = static_cast<int>(unit % 4);
     float values[8];
 #pragma unroll
-    for (int e = 0; e < 8; ++e) {
-      const int64_t column = block * kBlockColumns + fragment_column<F>(t, e / 4) + e % 4;
-      values[e] = normalised(args, row, column, factor) * input_factor(F);
+    for (int i = 0; i < 2; ++i) {
+      const int64_t column = block * kBlockColumns + fragment_column<F>(t, i);
+      auto four = load_four<kWide>(row, column, args.columns);
+      Vec<float, 4> weight{1, 1, 1, 1};
+      if (args.norm) weight = load_four<kWide>(args.norm, column, args.columns);
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        if (args.norm) four[e] *= factor * weight[e];
+        values[4 * i + e] = four[e] * input_factor(F);
+      }
     }
     Vec<uint32_t, 4> pairs;
 #pragma unroll
@@ -565,8 +582,10 @@ void launch_form(Context& context, const Product& product, FewArgs args, int64_t
   args.x = fragments;
   const FragmentArgs of{product.x, product.norm.weight, product.norm.eps, product.columns,
                         blocks,    args.padded_tokens,  fragments};
-  simt::launch(fragments_kernel<F>, {static_cast<unsigned>(product.tokens)}, {kRowThreads}, 0,
-               context.stream, of);
+  const bool wide =
+      product.columns % 4 == 0 && aligned16(product.x) && aligned16(product.norm.weight);
+  simt::launch(wide ? fragments_kernel<F, true> : fragments_kernel<F, false>,
+               {static_cast<unsigned>(product.tokens)}, {kRowThreads}, 0, context.stream, of);
   if (!has_codes(F) || args.groups == 1)
     return launch_scaling<F, Scaling::kRow>(context, args, tiles);
   if constexpr (has_codes(F)) {

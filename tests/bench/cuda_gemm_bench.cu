@@ -7,7 +7,7 @@
 //     kernels/cuda/{gemm,gemm_few,dense,norm,argmax,embed,round_tokens}.cu
 //     kernels/cuda/{weights,runtime_cuda,staging_cuda,gemm_cublas}.cpp kernels/parallel.cpp
 //     tests/cuda/device/convert_scalar.cpp -lcublasLt
-//   /tmp/cuda_gemm_bench [gemm] [small] [place] [tokens=2048] [tokens=64]
+//   /tmp/cuda_gemm_bench [gemm] [small] [place] [tokens=2048] [tokens=64] [chunk=16]
 //
 // Each figure is the median of 7 replays of a CUDA graph of several calls.
 #include <algorithm>
@@ -24,6 +24,8 @@
 #include "kernels/cuda/weights.h"
 
 namespace hone::cuda {
+
+extern int64_t gemm_chunk_bytes;  // gemm.cu
 
 std::byte* Scratch::reserve(size_t bytes) {
   if (bytes <= bytes_) return blocks_.back();
@@ -243,8 +245,9 @@ double product(Bench& bench, const Shape& s, const Kind& kind) {
 }
 
 void bench_gemm(Bench& bench) {
-  std::printf("products of %lld tokens, one layer of Llama-3.1-8B\n%-12s",
-              static_cast<long long>(bench.tokens), "us, TFLOP/s");
+  std::printf("products of %lld tokens, one layer of Llama-3.1-8B, chunks of %lld MiB\n%-12s",
+              static_cast<long long>(bench.tokens), static_cast<long long>(gemm_chunk_bytes >> 20),
+              "us, TFLOP/s");
   for (const Shape& s : kShapes) std::printf("%18s", s.name);
   std::printf("%18s  share of bare\n%-12s", "layer", "bare bf16");
   double flops[std::size(kShapes)], alone = 0, all_flops = 0;
@@ -403,12 +406,16 @@ int run(int argc, char** argv) {
   }
   bench.context.stream = make_stream();
   bench.context.gemm = open_gemm_library(bench.context.stream, &why);
-  std::vector<int64_t> tokens;
+  std::vector<int64_t> tokens, chunks;
   bool all = true, wants_gemm = false, wants_small = false, wants_place = false;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word.rfind("tokens=", 0) == 0) {
       tokens.push_back(std::atoll(word.c_str() + 7));
+      continue;
+    }
+    if (word.rfind("chunk=", 0) == 0) {  // MiB
+      chunks.push_back(std::atoll(word.c_str() + 6) << 20);
       continue;
     }
     all = false;
@@ -417,9 +424,13 @@ int run(int argc, char** argv) {
     wants_place |= word == "place";
   }
   if (tokens.empty()) tokens = {2048};
-  for (const int64_t count : tokens) {
-    bench.tokens = count;
-    if (all || wants_gemm) bench_gemm(bench);
+  if (chunks.empty()) chunks = {gemm_chunk_bytes};
+  for (const int64_t chunk : chunks) {
+    gemm_chunk_bytes = chunk;
+    for (const int64_t count : tokens) {
+      bench.tokens = count;
+      if (all || wants_gemm) bench_gemm(bench);
+    }
   }
   if (all || wants_small) bench_small(bench);
   if (all || wants_place) bench_place(bench);
