@@ -42,6 +42,7 @@ struct Context {
   Scratch scratch{stream};            // partial results; free for each op from its start to its end
   Scratch rounded{stream};            // products: tokens rounded to int8 or fp8
   Scratch factor{stream};             // gated products of unlike matrices: one of the factors
+  Scratch dense{stream};              // many tokens: 2:4 matrices made dense
   Scratch input{stream};              // gemm: activations converted to 16 bits
   Scratch weight{stream};             // gemm: a matrix decoded to 16 bits
   Scratch counters{stream};           // of last-block reductions: zero before and after each kernel

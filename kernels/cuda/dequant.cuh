@@ -12,10 +12,14 @@
 namespace hone::cuda {
 
 // Elements as matrix products read them: weights.h.
-enum class Form { kF16, kBF16, kI8, kI4, kF8 };
+enum class Form { kF16, kBF16, kI8, kI4, kF8, kSparseF16, kSparseBF16 };
+
+constexpr bool is_sparse(Form form) { return form >= Form::kSparseF16; }  // 2:4
+constexpr bool is_brain(Form form) { return form == Form::kBF16 || form == Form::kSparseBF16; }
 
 constexpr int segment_columns(Form form) {  // of 64 bytes of a row
-  return form == Form::kI4 ? 128 : form == Form::kI8 || form == Form::kF8 ? 64 : 32;
+  if (form == Form::kI4) return 128;
+  return form == Form::kF16 || form == Form::kBF16 ? 32 : 64;
 }
 
 // What to take away from codes, as f16x2.

@@ -3,6 +3,7 @@
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/placed.cuh"
 #include "kernels/cuda/rows.cuh"
+#include "kernels/cuda/sparse.h"
 
 namespace hone::cuda {
 namespace {
@@ -80,6 +81,7 @@ void run(Context& context, const EmbedArgs& args) {
 void embed(BackendContext& opaque, const EmbedArgs& args) {
   if (args.tokens == 0 || args.table.columns == 0) return;
   Context& context = own(opaque);
+  if (args.table.index) return embed_sparse(context, args);
   switch (placed_form(args.table)) {
     case PlacedForm::kF32:
       return run<PlacedForm::kF32>(context, args);

@@ -1,8 +1,10 @@
 // The three products, each as one Product: weights straight from memory for few tokens, through
 // tensor cores by tiles for many.
 #include <algorithm>
+#include <utility>
 
 #include "kernels/cuda/products.h"
+#include "kernels/cuda/sparse.h"
 
 namespace hone::cuda {
 namespace {
@@ -50,12 +52,34 @@ Product some_tokens(Product product, int64_t first, int64_t count) {
 bool alike(const WeightView& a, const WeightView& b) {
   return a.type == b.type && a.packed_bits == b.packed_bits && a.group == b.group &&
          !a.scales == !b.scales && a.scale_type == b.scale_type && !a.zeros == !b.zeros &&
-         a.quantize_input == b.quantize_input;
+         a.quantize_input == b.quantize_input && !a.index == !b.index;
+}
+
+// Many tokens multiply 2:4 matrices as dense ones, made for the occasion.
+void make_dense(Context& context, Product& product) {
+  int64_t bytes = 0;
+  for (int i = 0; i < product.matrices; ++i) bytes += dense_bytes(product.weight[i]);
+  std::byte* memory = context.dense.reserve(static_cast<size_t>(bytes));
+  for (int i = 0; i < product.matrices; ++i) {
+    const int64_t used = dense_bytes(product.weight[i]);
+    product.weight[i] = expand(context, product.weight[i], memory);
+    memory += used;
+  }
+}
+
+// Kernels may read weights before those ahead have ended; here these weights are what they write.
+void gemm_of_sparse(Context& context, Product& product) {
+  make_dense(context, product);
+  const bool overlap = std::exchange(context.stream.overlap, false);
+  gemm(context, product);
+  context.stream.overlap = overlap;
 }
 
 void run(Context& context, Product product) {
   prepare_input(context, product);
-  if (product.tokens > kMatvecTokens && !context.exact) return gemm(context, product);
+  if (product.tokens > kMatvecTokens && !context.exact) {
+    return product.weight[0].index ? gemm_of_sparse(context, product) : gemm(context, product);
+  }
   for (int64_t t = 0; t < product.tokens; t += kMatvecTokens) {
     matvec(context, some_tokens(product, t, std::min(kMatvecTokens, product.tokens - t)));
   }

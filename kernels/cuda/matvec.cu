@@ -15,17 +15,33 @@ using namespace matvec_detail;
 
 constexpr int kFloatWarps = 8;
 
+// Four of a row; beyond its end zero.
+__device__ __forceinline__ Vec<float, 4> load_floats(const float* row, int64_t at, int64_t columns,
+                                                     bool wide) {
+  if (wide && at + 4 <= columns) return load<4>(row + at);
+  Vec<float, 4> four;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) four[i] = at + i < columns ? row[at + i] : 0.0f;
+  return four;
+}
+
 __device__ __forceinline__ float float_dot(const MatvecArgs& args, const float* weights, int token,
                                            float* squares) {
   const float* const x = args.x + token * args.columns;
   float sum = 0, square_sum = 0;
-  for (int64_t c = lane_id(); c < args.columns; c += kWarpSize) {
-    float v = x[c];
+  for (int64_t c = 4 * lane_id(); c < args.columns; c += 4 * kWarpSize) {
+    Vec<float, 4> v = load_floats(x, c, args.columns, args.vectors);
+    const Vec<float, 4> w = load_nc<4>(weights + c);  // rows end with zeros
     if (args.norm) {
-      square_sum += v * v;
-      v *= args.norm[c];
+      const Vec<float, 4> norm = load_floats(args.norm, c, args.columns, args.vectors);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        square_sum += v[i] * v[i];
+        v[i] *= norm[i];
+      }
     }
-    sum += v * weights[c];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sum += v[i] * w[i];
   }
   *squares = warp_sum(square_sum);
   return warp_sum(sum);
@@ -155,6 +171,7 @@ MatvecArgs matvec_args(const Product& product) {
     args.matrix[i] = {.payload = weight.payload,
                       .scales = weight.scales,
                       .zeros = weight.zeros,
+                      .index = reinterpret_cast<const uint32_t*>(weight.index),
                       .bias = product.bias[i],
                       .out = product.out[i],
                       .out_stride = product.out_stride[i],
@@ -174,6 +191,13 @@ void matvec(Context& context, const Product& product) {
   if (args.tiles == 0) return;
   const WeightView& weight = product.weight[0];
   if (weight.packed_bits == 4) return launch_scaled<Form::kI4>(context, args);
+  if (weight.index && weight.type == DType::kF16) {
+    return launch_form<Form::kSparseF16, Scaling::kSparse>(context, args);
+  }
+  if (weight.index) {
+    CHECK(weight.type == DType::kBF16);
+    return launch_form<Form::kSparseBF16, Scaling::kSparse>(context, args);
+  }
   switch (weight.type) {
     case DType::kF32:
       return launch_f32(context, args);

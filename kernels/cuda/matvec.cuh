@@ -98,6 +98,12 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
   }
 }
 
+// Blocks of the kernel below that share a multiprocessor: scaled sums of 16 tokens take more than
+// half of its registers.
+constexpr int split_blocks(Scaling scaling, int token_tiles) {
+  return is_scaled(scaling) && token_tiles == 4 ? 1 : 2;
+}
+
 // ---- The kernel for more tokens, whose activations one block cannot hold: a block takes one strip
 // of a share of the tiles, each of its warps other tiles; the last of a tile's strips to be done
 // adds them. Sums as above.
@@ -105,7 +111,7 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
 // Grid: kStrips * shares. partial: [tiles][matrices of a tile][kStrips][tokens][16]; squares:
 // [blocks][tokens]; counters: [tiles], zero.
 template <Form F, Scaling kScaling, int kTokenTiles, int kStages, int kStrips, int kWarps, int kL2>
-__global__ void __launch_bounds__(kWarps* kWarpSize)
+__global__ void __launch_bounds__(kWarps* kWarpSize, split_blocks(kScaling, kTokenTiles))
     matvec_split_kernel(MatvecArgs args, float* partial, float* squares, unsigned* counters) {
   using StageT = Stage<kScaling>;
   std::byte* const memory = dynamic_shared<std::byte>();
@@ -210,16 +216,19 @@ struct MatvecTuning {
 
   template <Form F, Scaling kScaling>
   static int64_t split_shared_bytes(const MatvecArgs& args, int tokens) {
+    constexpr int64_t kStatic = 256;  // the factors, which are not part of the launch's
     const int64_t segments = args.row_stride / kSegmentBytes;
     return static_cast<int64_t>(sizeof(Stage<kScaling>)) * stages(kScaling) * kWarps +
-           (segments + kStrips - 1) / kStrips * segment_columns(F) * 4 * tokens;
+           (segments + kStrips - 1) / kStrips * segment_columns(F) * 4 * tokens + kStatic;
   }
 
   template <Form F, Scaling kScaling, int kTokenTiles>
   static void launch_split(Context& context, MatvecArgs args,
                            int64_t prefetch_bytes = kPrefetchBytes) {
     const int64_t shared = split_shared_bytes<F, kScaling>(args, args.tokens);
-    const int64_t most = resident(context.device, shared) * context.device.multiprocessors;
+    const int64_t most =
+        std::min<int64_t>(resident(context.device, shared), split_blocks(kScaling, kTokenTiles)) *
+        context.device.multiprocessors;
     const int64_t useful = (args.tiles + kWarps - 1) / kWarps;
     const int64_t shares = std::clamp<int64_t>(most / kStrips, 1, useful);
     const int64_t blocks = shares * kStrips;

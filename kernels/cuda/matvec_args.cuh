@@ -11,6 +11,7 @@ struct MatvecMatrix {
   const std::byte* payload;
   const std::byte* scales;
   const int8_t* zeros;
+  const uint32_t* index;
   const float* bias;
   float* out;
   int64_t out_stride;
@@ -42,7 +43,11 @@ struct MatvecArgs {
 };
 
 // How scales apply: to whole rows; one to a segment of a row; one to each word that a lane loads.
-enum class Scaling { kRow, kSegment, kWord };
+// With 2:4 matrices there are none, but positions.
+enum class Scaling { kRow, kSegment, kWord, kSparse };
+constexpr bool is_scaled(Scaling scaling) {
+  return scaling == Scaling::kSegment || scaling == Scaling::kWord;
+}
 
 namespace matvec_detail {
 

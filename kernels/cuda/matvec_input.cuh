@@ -17,25 +17,53 @@ __device__ __forceinline__ int fragment_column(int t, int four) {
   return 8 * t + 4 * four;
 }
 
-// kInside: all of the strip lies inside the row, and can be read by 16 bytes.
-template <Form F, bool kInside>
-__device__ __forceinline__ Eight load_eight(const float* row, int64_t columns, int64_t block) {
+// The same of 2:4 matrices, four pairs of columns: block 2 i + m of a strip is what the m-th
+// mma.m16n8k32 of segment i takes. Its quadruples of columns 0 to 3 are those of the lanes' words
+// 2 m, 4 to 7 those of their words 2 m + 1 (weights.h).
+template <bool kInside>
+__device__ __forceinline__ Eight load_eight_sparse(const float* row, int64_t columns,
+                                                   int64_t block) {
+  const int t = lane_id() % 4;
+  const int64_t first = block / 2 * (2 * kBlockColumns) + t / 2 * 16 + block % 2 * 8 + t % 2 * 2;
   Eight x;
 #pragma unroll
-  for (int four = 0; four < 2; ++four) {
-    const int64_t column = block * kBlockColumns + fragment_column<F>(lane_id() % 4, four);
+  for (int i = 0; i < 4; ++i) {
+    const int64_t column = first + i % 2 * 32 + i / 2 * 4;
     if constexpr (kInside) {
-      const Vec<float, 4> v = load<4>(row + column);
-#pragma unroll
-      for (int i = 0; i < 4; ++i) x.v[4 * four + i] = v[i];
+      const Vec<float, 2> v = load<2>(row + column);
+      x.v[2 * i] = v[0];
+      x.v[2 * i + 1] = v[1];
     } else {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        x.v[4 * four + i] = column + i < columns ? row[column + i] : 0.0f;
-      }
+      x.v[2 * i] = column < columns ? row[column] : 0.0f;
+      x.v[2 * i + 1] = column + 1 < columns ? row[column + 1] : 0.0f;
     }
   }
   return x;
+}
+
+// kInside: all of the strip lies inside the row, and can be read by 16 bytes.
+template <Form F, bool kInside>
+__device__ __forceinline__ Eight load_eight(const float* row, int64_t columns, int64_t block) {
+  if constexpr (is_sparse(F)) {
+    return load_eight_sparse<kInside>(row, columns, block);
+  } else {
+    Eight x;
+#pragma unroll
+    for (int four = 0; four < 2; ++four) {
+      const int64_t column = block * kBlockColumns + fragment_column<F>(lane_id() % 4, four);
+      if constexpr (kInside) {
+        const Vec<float, 4> v = load<4>(row + column);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) x.v[4 * four + i] = v[i];
+      } else {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          x.v[4 * four + i] = column + i < columns ? row[column + i] : 0.0f;
+        }
+      }
+    }
+    return x;
+  }
 }
 
 __device__ __forceinline__ bool is_finite(float v) {
@@ -47,7 +75,7 @@ __device__ __forceinline__ bool is_finite(float v) {
 template <Form F>
 __device__ __forceinline__ void split(float a, float b, uint32_t* high, uint32_t* low) {
   float high_a, high_b;
-  if constexpr (F == Form::kBF16) {
+  if constexpr (is_brain(F)) {
     *high = bf16x2_pack(a, b);
     high_a = bits<float>(*high << 16);
     high_b = bits<float>(*high & 0xffff0000);
@@ -58,7 +86,7 @@ __device__ __forceinline__ void split(float a, float b, uint32_t* high, uint32_t
   }
   const float low_a = is_finite(high_a) ? a - high_a : 0.0f;
   const float low_b = is_finite(high_b) ? b - high_b : 0.0f;
-  *low = F == Form::kBF16 ? bf16x2_pack(low_a, low_b) : f16x2_pack(low_a, low_b);
+  *low = is_brain(F) ? bf16x2_pack(low_a, low_b) : f16x2_pack(low_a, low_b);
 }
 
 // The elements of pair i of 4 in the order that decoding gives weights in.
@@ -90,6 +118,7 @@ struct TokenStrip {
   int blocks;
   Eight x[kBatch];
   float squares = 0;  // of this lane's activations before the norm
+  bool finite = true;
 
   __device__ __forceinline__ int block_of(int base, int i) const {
     return base + i * kStep + lane_id() / 4;
@@ -135,10 +164,14 @@ struct TokenStrip {
   // to: this lane's unit in the first block; blocks are block_words apart.
   __device__ __forceinline__ void write(float factor, uint32_t* to, int block_words) {
     for (int base = 0; base < blocks; base += kBatch * kStep) {
-      if (F == Form::kBF16 || blocks > kBatch * kStep) load_batch(base, F == Form::kBF16);
+      if (is_brain(F) || blocks > kBatch * kStep) load_batch(base, is_brain(F));
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
         if (block_of(base, i) >= blocks) break;
+        if constexpr (is_sparse(F)) {
+#pragma unroll
+          for (int e = 0; e < 8; ++e) finite = finite && is_finite(x[i].v[e]);
+        }
         Vec<uint32_t, 4> parts[2];
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
@@ -158,9 +191,11 @@ template <Form F, bool kInside, int kBatch>
 __device__ __forceinline__ float prepare_token(const MatvecArgs& args, int token, int64_t first,
                                                int blocks, uint32_t* fragments, float* squares) {
   TokenStrip<F, kInside, kBatch> strip{args, args.x + token * args.columns, first, blocks, {}, 0};
-  const float factor = F == Form::kBF16 ? 1.0f : range_factor(strip.largest());
+  const float factor = is_brain(F) ? 1.0f : range_factor(strip.largest());
   strip.write(factor, fragments + (token * 8 + lane_id() % 4) * 4, args.tokens * 32);
   *squares = warp_sum(strip.squares);
+  // A pruned weight meets no activation, as if 0 * NaN were 0: then everything becomes NaN.
+  if (is_sparse(F) && warp_ballot(!strip.finite) != 0) return bits<float>(0x7fffffffu);
   return inverse_of_power(factor);
 }
 

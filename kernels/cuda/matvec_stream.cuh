@@ -16,6 +16,10 @@ struct StageScales {
 };
 template <>
 struct StageScales<Scaling::kRow> {};
+template <>
+struct StageScales<Scaling::kSparse> {
+  uint32_t index[kWarpSize];
+};
 
 // What a warp has in flight of one segment.
 template <Scaling kScaling>
@@ -31,7 +35,7 @@ struct GroupPlace {
 
   // The next segment; returns how many groups further it begins.
   __device__ __forceinline__ int advance(int group) {
-    if constexpr (kScaling == Scaling::kRow) return 0;
+    if constexpr (!is_scaled(kScaling)) return 0;
     column += segment_columns(F);
     if constexpr (kScaling == Scaling::kSegment) {
       if (column < group) return 0;
@@ -54,6 +58,7 @@ struct Loader {
   const std::byte* elements[2];  // this lane's, of its two rows
   const std::byte* scales;       // of this lane's row, at the segment's first group
   const int8_t* zeros;
+  const uint32_t* index;  // 2:4: this lane's word
   int tile;
   int pair;
   int segment;
@@ -77,7 +82,12 @@ struct Loader {
       const int row = clamped(rows.first + lane_id() / 4 + 8 * half, matrix.rows);
       elements[half] = matrix.payload + (row * args.row_stride + in_row);
     }
-    if constexpr (kScaling != Scaling::kRow) {
+    if constexpr (kScaling == Scaling::kSparse) {
+      const int64_t segments = args.row_stride / kSegmentBytes;
+      index =
+          matrix.index + (rows.first / kTileRows * segments + strip.first) * kWarpSize + lane_id();
+    }
+    if constexpr (is_scaled(kScaling)) {
       const int row = clamped(rows.first + lane_id() / kScaleLanes % kTileRows, matrix.rows);
       const int64_t at = static_cast<int64_t>(row) * args.groups + strip.group;
       scales = matrix.scales + at * args.scale_bytes;
@@ -112,7 +122,8 @@ struct Loader {
     if (tile < strip.end_tile) {
       cp_async_ahead<kL2>(stage.elements[0][lane_id()], elements[0]);
       cp_async_ahead<kL2>(stage.elements[1][lane_id()], elements[1]);
-      if constexpr (kScaling != Scaling::kRow) load_scales(stage);
+      if constexpr (is_scaled(kScaling)) load_scales(stage);
+      if constexpr (kScaling == Scaling::kSparse) cp_async<4>(&stage.index[lane_id()], index);
       advance(args, strip);
     }
     cp_async_commit();
@@ -122,7 +133,8 @@ struct Loader {
     if (++segment < strip.count) {
       elements[0] += kSegmentBytes;
       elements[1] += kSegmentBytes;
-      if constexpr (kScaling != Scaling::kRow) {
+      if constexpr (kScaling == Scaling::kSparse) index += kWarpSize;
+      if constexpr (is_scaled(kScaling)) {
         const int groups = place.advance(args.group);
         scales += groups * args.scale_bytes;
         if (zeros) zeros += groups;

@@ -64,6 +64,12 @@ struct InputFragments {
 #pragma unroll
     for (int n = 0; n < kTokenTiles; ++n) b[n] = simt::load<4>(block + unit[n]);
   }
+  template <class T, int kSelector>
+  __device__ __forceinline__ void multiply_sparse(Sums<kTokenTiles>& sums, const uint32_t (&a)[4],
+                                                  uint32_t positions) const {
+#pragma unroll
+    for (int n = 0; n < kTokenTiles; ++n) mma_sparse<T, kSelector>(sums.v[n], a, b[n].v, positions);
+  }
   // a: of half of the block.
   template <class T>
   __device__ __forceinline__ void multiply(Sums<kTokenTiles>& sums, const uint32_t (&a)[4],
@@ -86,8 +92,9 @@ struct Scales {
 
   __device__ __forceinline__ void begin(const MatvecArgs& args, const Strip& strip,
                                         const Rows& rows) {
+    if constexpr (is_sparse(F) || segment_columns(F) == kBlockColumns) return;
     offset[0] = offset[1] = code_offset<F>(0);
-    if constexpr (kScaling != Scaling::kRow) {
+    if constexpr (is_scaled(kScaling)) {
       const MatvecMatrix& matrix = args.matrix[rows.matrix];
       place.column = strip.column;
       last = args.groups - 1 - strip.group;
@@ -101,7 +108,7 @@ struct Scales {
   }
 
   __device__ __forceinline__ void advance(const MatvecArgs& args) {
-    if constexpr (kScaling == Scaling::kRow) return;
+    if constexpr (!is_scaled(kScaling)) return;
     const int groups = place.advance(args.group);
     first[0] += groups;
     first[1] += groups;
@@ -194,6 +201,15 @@ struct Stream {
       input.load(block, unit);
       input.template multiply<T>(sums, {row0[0], row1[0], row0[1], row1[1]}, 0);
       input.template multiply<T>(sums, {row0[2], row1[2], row0[3], row1[3]}, 1);
+      return;
+    }
+    if constexpr (is_sparse(F)) {
+      using T = std::conditional_t<is_brain(F), bf16, f16>;
+      const uint32_t positions = stage.index[lane_id()];
+      input.load(block, unit);
+      input.template multiply_sparse<T, 0>(sums, {row0[0], row1[0], row0[1], row1[1]}, positions);
+      input.load(block + args.tokens * 32, unit);
+      input.template multiply_sparse<T, 1>(sums, {row0[2], row1[2], row0[3], row1[3]}, positions);
       return;
     }
     float scale[2] = {1, 1};

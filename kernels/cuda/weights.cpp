@@ -38,6 +38,7 @@ struct Form {
   int64_t group = 0;  // 0: no scales
   DType scale_type = DType::kF32;
   bool zeros = false;
+  bool sparse = false;  // stays 2:4
 
   bool turned() const { return packed_bits != 0 || info(type).block_bytes == 1; }
 };
@@ -137,6 +138,9 @@ Form form_of(const WeightView& host) {
     return with_scales(host, DType::kF8E4M3, 0);
   }
   if (host.scales) return {};
+  if (host.index && (host.type == DType::kF16 || host.type == DType::kBF16)) {
+    return {.type = host.type, .sparse = true};
+  }
   if (is_block(host.type)) return form_of_blocks(host);
   if (host.type == DType::kF16 || host.type == DType::kBF16) return {.type = host.type};
   return {};
@@ -148,20 +152,26 @@ struct Layout {
   int64_t row_bytes = 0;   // of elements, without padding
   int64_t row_stride = 0;  // of the payload
   int64_t groups = 0;      // a row
-  int64_t scales = 0;      // offsets from the matrix's start
+  int64_t scales = 0;      // offsets from the matrix's start; of the index, where 2:4
   int64_t zeros = 0;
   int64_t bytes = 0;
+
+  int64_t index_bytes() const { return row_stride / kSegment * 128; }  // of 16 rows
 };
+
+constexpr int64_t kIndexRows = 16;
+int64_t index_tiles(const WeightView& host) { return (host.rows + kIndexRows - 1) / kIndexRows; }
 
 Layout layout_of(const WeightView& host, const Form& form) {
   Layout at;
   at.row_bytes =
       form.packed_bits ? (host.columns * 4 + 31) / 32 * 4 : row_bytes(form.type, host.columns);
+  if (form.sparse) at.row_bytes /= 2;
   at.row_stride = round_up(at.row_bytes, kSegment);
   at.groups = form.group ? host.columns / form.group : 0;
   at.scales = round_up(host.rows * at.row_stride, kAlignment);
   if (at.groups == 0) {
-    at.bytes = at.scales;
+    at.bytes = at.scales + (form.sparse ? index_tiles(host) * at.index_bytes() : 0);
     return at;
   }
   const int64_t scale_bytes = host.rows * at.groups * row_bytes(form.scale_type, 1);
@@ -315,7 +325,9 @@ void fill_floats(const WeightView& host, const Form& form, int64_t row, std::byt
 void fill_payload(const WeightView& host, const Form& form, const Layout& at, int64_t row,
                   std::byte* out) {
   std::memset(out + at.row_bytes, 0, static_cast<size_t>(at.row_stride - at.row_bytes));
-  if (same_elements(host, form) && (form.group != 0 || !host.scales)) {
+  if (form.sparse) {
+    std::memcpy(out, host.payload + row * host.row_stride, static_cast<size_t>(at.row_bytes));
+  } else if (same_elements(host, form) && (form.group != 0 || !host.scales)) {
     std::memcpy(out, host.payload + row * host.row_stride, static_cast<size_t>(at.row_bytes));
   } else if (form.turned()) {
     std::memset(out, 0, static_cast<size_t>(at.row_bytes));
@@ -324,6 +336,34 @@ void fill_payload(const WeightView& host, const Form& form, const Layout& at, in
     fill_floats(host, form, row, out);
   }
   if (form.turned()) turn_words(out, at.row_stride);
+}
+
+// Positions of the kept elements of four quadruples of columns, from the first on, 4 apart.
+uint32_t positions(const WeightView& host, int64_t row, int64_t first) {
+  constexpr uint32_t kFirstTwo = 4;  // where a row has ended: 0 and 1
+  uint32_t packed = 0;
+  for (int i = 0; i < 4; ++i) {
+    const int64_t quad = first + 4 * i;
+    uint32_t nibble = kFirstTwo;
+    if (row < host.rows && quad < host.columns / 4) {
+      const std::byte pair = host.index[row * (host.columns / 8) + quad / 2];
+      nibble = std::to_integer<uint32_t>(pair) >> quad % 2 * 4 & 15;
+    }
+    packed |= nibble << 4 * i;
+  }
+  return packed;
+}
+
+// Of 16 rows: 32 words for each segment of 16 quadruples (weights.h).
+void fill_index(const WeightView& host, const Layout& at, int64_t tile, std::byte* out) {
+  for (int64_t segment = 0; segment < at.row_stride / kSegment; ++segment) {
+    uint32_t words[32];
+    for (int lane = 0; lane < 32; ++lane) {
+      const int64_t row = kIndexRows * tile + lane / 4, first = 16 * segment + lane % 4;
+      words[lane] = positions(host, row, first) | positions(host, row + 8, first) << 16;
+    }
+    std::memcpy(out + segment * static_cast<int64_t>(sizeof words), words, sizeof words);
+  }
 }
 
 template <typename Block>
@@ -400,6 +440,7 @@ WeightView view_of(const WeightView& host, const Form& form, const Layout& at,
   view.columns = host.columns;
   view.row_stride = at.row_stride;
   view.quantize_input = host.quantize_input;
+  if (form.sparse) view.index = memory + at.scales;
   if (form.group == 0) return view;
   view.scales = memory + at.scales;
   view.scale_type = form.scale_type;
@@ -421,6 +462,10 @@ WeightView place(Context& context, const WeightView& host, std::byte* memory) {
   const Layout at = layout_of(host, form);
   send_rows(context, memory, host.rows, at.row_stride,
             [&](int64_t row, std::byte* out) { fill_payload(host, form, at, row, out); });
+  if (form.sparse) {
+    send_rows(context, memory + at.scales, index_tiles(host), at.index_bytes(),
+              [&](int64_t tile, std::byte* out) { fill_index(host, at, tile, out); });
+  }
   const int64_t scale_bytes = at.groups * row_bytes(form.scale_type, 1);
   if (at.groups > 0) zero_slack(context, memory + at.scales, host.rows * scale_bytes);
   send_rows(context, memory + at.scales, host.rows, scale_bytes,

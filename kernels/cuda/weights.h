@@ -20,7 +20,12 @@
 //            one for all; group is a multiple of 16 (packed: 32), or all columns. None with F32,
 //            F16 and BF16; 1 where a file has none for I8, F8E4M3 or packed elements.
 //   zeros    [rows, columns / group], or null. After scales and after zeros: 16 bytes of zero.
-//   index    null: 2:4 matrices become dense
+//   index    F16 and BF16 that are 2:4 keep so; others become dense. Rows have columns / 2 elements
+//            then, 64 bytes stand for 64 columns, 16 quadruples. For each 16 rows (tiles, one after
+//            the other) and each 64 bytes of them 32 words: word 4 g + t has the positions of the
+//            quadruples t, 4 + t, 8 + t, 12 + t, a nibble each as in WeightView, of row g in its low
+//            half and of row g + 8 in its high half. That is how mma.m16n8k32 wants the metadata of
+//            its lanes, the first with selector 0, the second with 1; beyond the matrix: 4.
 //
 //   stored as                              placed as
 //   F32 F16 BF16                           the same

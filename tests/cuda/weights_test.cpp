@@ -2,6 +2,8 @@
 // codec decodes.
 #include <cmath>
 
+#include <numeric>
+
 #include "tests/cuda/fixture.h"
 
 using namespace hone;
@@ -66,7 +68,8 @@ bool is_scaled_form(const WeightView& w) {
 
 // "" if a placed view keeps the promises of weights.h.
 std::string broken_promise(const WeightView& w) {
-  if (w.index || w.int8_input) return "index or int8_input";
+  if (w.int8_input) return "int8_input";
+  if (w.index && is_scaled_form(w)) return "2:4 integers";
   if (w.row_stride % 64 != 0) return "row stride";
   if (reinterpret_cast<uintptr_t>(w.payload) % 256 != 0) return "alignment";
   if (w.packed_bits != 0 && w.packed_bits != 4) return "bits";
@@ -90,10 +93,22 @@ bool padding_is_zero(const Fetched& f) {
   return true;
 }
 
+// 2:4 matrices, as embed reads them.
+std::string check_sparse(const StoredMatrix& matrix, const WeightView& placed) {
+  std::vector<int32_t> ids(static_cast<size_t>(placed.rows));
+  std::iota(ids.begin(), ids.end(), 0);
+  const auto device_ids = upload(ids);
+  const auto out = unwritten<float>(static_cast<size_t>(placed.rows * placed.columns));
+  device().run.embed(
+      {.ids = device_ids.get(), .table = placed, .out = out.get(), .tokens = placed.rows});
+  return tolerance::same_bytes(out.download(), matrix.decoded()) ? "" : "2:4 values";
+}
+
 std::string check(const StoredMatrix& matrix) {
   const WeightView placed = place(matrix);
   if (std::string broken = broken_promise(placed); !broken.empty()) return broken;
   if (placed.quantize_input != matrix.view().quantize_input) return "quantize_input";
+  if (placed.index) return check_sparse(matrix, placed);
   const Fetched fetched = fetch_matrix(placed);
   if (!padding_is_zero(fetched)) return "padding";
   const std::vector<float> expected = matrix.decoded();
