@@ -425,7 +425,7 @@ class Run {
 
 void gemm(Context& context, const Product& product) {
   if (product.tokens == 0) return;
-  if (suits_gemm_few(product)) return gemm_few(context, product);
+  if (suits_gemm_few(context, product)) return gemm_few(context, product);
   Input input;
   for (int i = 0; i < product.matrices; i += product.gated ? 2 : 1) {
     const WeightView& weight = product.weight[i];

@@ -488,10 +488,11 @@ __device__ __forceinline__ bool add_splits(const FewArgs& args, const Place& pla
   return true;
 }
 
-// Two blocks share the memory of a multiprocessor.
+// Of a block; two share the 227 KB of a multiprocessor.
+constexpr size_t kSharedBytes = 108 * 1024;
 template <class StageT>
 constexpr int stages_of() {
-  return static_cast<int>(108 * 1024 / sizeof(StageT));
+  return static_cast<int>(kSharedBytes / sizeof(StageT));
 }
 
 template <Form F, Scaling kScaling, int kTokenTiles>
@@ -601,7 +602,8 @@ int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 }  // namespace
 
-bool suits_gemm_few(const Product& product) {
+bool suits_gemm_few(const Context& context, const Product& product) {
+  if (context.device.shared_bytes < kSharedBytes) return false;
   const WeightView& first = product.weight[0];
   if (first.type == DType::kF32 && first.packed_bits == 0) return false;
   if (product.tokens > (first.scales ? kFewTokens : kFewTokensOfFloats)) return false;

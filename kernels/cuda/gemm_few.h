@@ -11,7 +11,7 @@ namespace hone::cuda {
 inline constexpr int64_t kFewTokens = 256;
 inline constexpr int64_t kFewTokensOfFloats = 64;
 // Whether gemm_few can do it.
-bool suits_gemm_few(const Product& product);
+bool suits_gemm_few(const Context& context, const Product& product);
 void gemm_few(Context& context, const Product& product);
 
 }  // namespace hone::cuda
