@@ -50,12 +50,18 @@ struct Format {
   int packed_bits;
   int64_t group;  // 0: no scales; -1: one per row
   DType scale_type;
+  bool sparse = false;  // 2:4
 };
 constexpr Format kFormats[] = {
-    {"bf16", DType::kBF16, 0, 0, DType::kF32},       {"int8-row", DType::kI8, 0, -1, DType::kBF16},
-    {"int8-128", DType::kI8, 0, 128, DType::kF16},   {"q8_0", DType::kI8, 0, 32, DType::kF16},
-    {"int4-128", DType::kI32, 4, 128, DType::kF16},  {"q4_0", DType::kI32, 4, 32, DType::kF16},
-    {"fp8-row", DType::kF8E4M3, 0, -1, DType::kF32}, {"f16", DType::kF16, 0, 0, DType::kF32},
+    {"bf16", DType::kBF16, 0, 0, DType::kF32},
+    {"int8-row", DType::kI8, 0, -1, DType::kBF16},
+    {"int8-128", DType::kI8, 0, 128, DType::kF16},
+    {"q8_0", DType::kI8, 0, 32, DType::kF16},
+    {"int4-128", DType::kI32, 4, 128, DType::kF16},
+    {"q4_0", DType::kI32, 4, 32, DType::kF16},
+    {"fp8-row", DType::kF8E4M3, 0, -1, DType::kF32},
+    {"f16", DType::kF16, 0, 0, DType::kF32},
+    {"bf16-2:4", DType::kBF16, 0, 0, DType::kF32, true},
 };
 
 struct Shape {
@@ -146,9 +152,14 @@ void fill_pool(const Memory& m, const Format& format) {
   keep = format.scale_type == DType::kF32   ? 0x007fffff
          : format.scale_type == DType::kF16 ? 0x03ff03ff
                                             : 0x007f007f;
-  set = format.scale_type == DType::kF32   ? 0x3c000000
-        : format.scale_type == DType::kF16 ? 0x20002000
-                                           : 0x3c003c00;
+  if (format.sparse) {  // the scales' memory holds positions: any, in order
+    keep = 0;
+    set = 0xe4d89c84;
+  } else {
+    set = format.scale_type == DType::kF32   ? 0x3c000000
+          : format.scale_type == DType::kF16 ? 0x20002000
+                                             : 0x3c003c00;
+  }
   fill<<<2048, 512>>>(reinterpret_cast<uint32_t*>(m.scales), kScaleBytes / 4, keep, set);
 }
 
@@ -162,11 +173,14 @@ struct Copies {
 
 Copies copies_of(const Memory& m, const Format& format, const Shape& shape, int64_t tokens) {
   Copies copies;
-  const int64_t stride =
-      round_up(format.packed_bits ? shape.columns / 2 : row_bytes(format.type, shape.columns), 64);
+  const int64_t bytes_of_row =
+      format.packed_bits ? shape.columns / 2 : row_bytes(format.type, shape.columns);
+  const int64_t stride = round_up(format.sparse ? bytes_of_row / 2 : bytes_of_row, 64);
   const int64_t group = format.group < 0 ? shape.columns : format.group;
-  const int64_t scale_bytes =
-      format.group ? row_bytes(format.scale_type, shape.columns / group) : 0;
+  const int64_t scale_bytes =  // or those of the index
+      format.sparse  ? stride / 8
+      : format.group ? row_bytes(format.scale_type, shape.columns / group)
+                     : 0;
   int64_t rows = 0;
   for (int i = 0; i < shape.matrices; ++i) rows += shape.rows[i];
   copies.bytes = rows * (stride + scale_bytes);
@@ -191,6 +205,10 @@ Copies copies_of(const Memory& m, const Format& format, const Shape& shape, int6
       w.columns = shape.columns;
       w.row_stride = stride;
       at += round_up(w.rows * stride, 256);
+      if (format.sparse) {
+        w.index = m.scales + scale_at;
+        scale_at += round_up(w.rows * scale_bytes, 256);
+      }
       if (format.group) {
         w.scales = m.scales + scale_at;
         w.scale_type = format.scale_type;
