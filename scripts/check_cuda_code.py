@@ -22,11 +22,51 @@ LDMATRIX = r"ldmatrix\.sync\.aligned\.m8n8\.x4"
 # Of every kernel on an architecture that has them.
 DEPENDENT_LAUNCH = [r"griddepcontrol\.wait", r"griddepcontrol\.launch_dependents"]
 
-# Kernel (as demangled, without "hone::cuda::"), most registers a thread may have, instructions.
-# The first row that matches holds. 65536 registers / (registers * threads) blocks fit.
+# Kernel (as demangled, without "hone::cuda::"), most registers a thread may have, instructions, and
+# bytes of spills where they are known and few. The first row that matches holds. 65536 /
+# (registers * threads) blocks fit a multiprocessor.
 KERNELS = [
+    # Elementwise: 256 threads, bound by memory; the wide form moves 16 bytes at a time.
+    (r"(add_bias|gather_rows)_kernel<4>", 32, [VECTOR_LOAD, VECTOR_STORE]),
+    (r"(add_bias|gather_rows)_kernel<1>", 32, []),
+    (r"pointwise_kernel<.*, 4>", 40, [VECTOR_LOAD, VECTOR_STORE]),
+    (r"pointwise_kernel<.*, 1>", 40, []),
+    (r"finish_kernel<.*, 4>", 40, [VECTOR_LOAD, VECTOR_STORE]),
+    (r"finish_kernel<.*, 1>", 40, []),
+    (r"embed_kernel", 40, [VECTOR_LOAD, VECTOR_STORE]),
+    (r"decode_kernel<\(PlacedForm\)[35]", 48, [VECTOR_LOAD, r"st\.global\.(v2\.[a-z]32|[a-z]64)"]),
+    (r"decode_kernel<\(PlacedForm\)", 48, [VECTOR_LOAD, VECTOR_STORE]),
+    (r"heads_kernel", 64, []),
+    # Rows that stay in registers.
+    (r"norm_kernel<.*, 4>", 80, [VECTOR_LOAD, VECTOR_STORE]),
+    (r"norm_kernel<.*, 1>", 64, [], 16),
+    (r"(round_tokens_kernel<4>|input_kernel<.*, 4>)", 56, [VECTOR_LOAD]),
+    (r"(round_tokens_kernel<1>|input_kernel<.*, 1>)", 56, []),
+    (r"fragments_kernel", 64, [r"st\.global"]),
+    (r"argmax_kernel<4>", 40, [VECTOR_LOAD, r"atom\.\S*add"]),
+    (r"argmax_kernel<1>", 40, [r"atom\.\S*add"]),
+    # Dense tiles: 4 blocks of 128 threads.
+    (r"dense_kernel<signed char", 128, [CP_ASYNC, LDMATRIX, MMA_8]),
+    (r"dense_kernel", 128, [CP_ASYNC, LDMATRIX, MMA_16]),
+    (r"float_kernel", 48, [r"fma\.rn\.f32"]),
+    # Weights streamed through shared memory into tensor cores.
+    (r"matvec_f32_kernel", 64, [r"fma\.rn\.f32"]),
+    (r"matvec(_split)?_kernel<\(Form\)[56]", 176, [CP_ASYNC, r"mma\.sp"]),
+    (r"matvec_split_kernel", 176, [CP_ASYNC, MMA_16], 24),
+    (r"matvec_kernel", 144, [CP_ASYNC, MMA_16]),
+    (r"(expand|embed_sparse)_kernel", 48, [VECTOR_LOAD]),
+    (r"few_kernel", 255, [CP_ASYNC, MMA_16]),
+    # Attention: a block fills a multiprocessor. F32 caches of heads beyond 128 are split into two
+    # 16-bit parts: more than registers hold.
+    (r"decode_kernel<\(DType\)1, 256", 255, [CP_ASYNC, MMA_16], 672),
+    (r"decode_kernel<\(DType\)", 255, [CP_ASYNC, MMA_16]),
+    (r"prefill_kernel", 255, [CP_ASYNC, MMA_16]),
+    # Measures what memory gives.
+    (r"read_kernel", 64, [VECTOR_LOAD]),
 ]
-# Of all kernels: local memory, for spills and for arrays that registers cannot index.
+# Bytes of spills where nothing is tuned: before Hopper.
+SPILLS_BEFORE_HOPPER = 96
+# Of all kernels: arrays that registers cannot index.
 FORBIDDEN = r"\b(ld|st)\.local"
 
 
@@ -77,8 +117,8 @@ def resources(cubin):
 
 def bodies(ptx):
     """{mangled kernel: its PTX}"""
-    return {m[1]: m[2] for m in
-            re.finditer(r"^\.(?:visible |weak )?\.?entry (\w+)\((.*?)^}", ptx.read_text(), re.M | re.S)}
+    entry = re.compile(r"^\.(?:visible |weak )?\.?entry (\w+)\((.*?)^}", re.M | re.S)
+    return {m[1]: m[2] for m in entry.finditer(ptx.read_text())}
 
 
 def faults_of(name, architecture, registers, local, code):
@@ -88,7 +128,8 @@ def faults_of(name, architecture, registers, local, code):
         return
     if registers > row[1]:
         yield f"{registers} registers, at most {row[1]}"
-    if local or re.search(FORBIDDEN, code):
+    spills = max(row[3] if len(row) > 3 else 0, 0 if architecture >= 90 else SPILLS_BEFORE_HOPPER)
+    if local > spills or re.search(FORBIDDEN, code):
         yield f"{local} bytes of local memory: spills, or an array that is indexed at run time"
     for pattern in row[2] + (DEPENDENT_LAUNCH if architecture >= 90 else []):
         if not re.search(pattern, code):
