@@ -110,30 +110,44 @@ __device__ __forceinline__ void view_rows(const Attention& args, const Block& bl
   }
 }
 
+// Four elements of a query, zeros beyond its end.
+__device__ __forceinline__ Vec<float, 4> read_four(const float* q, int dim, int element) {
+  if (dim % 4 == 0 && element < dim) return load<4>(q + element);
+  Vec<float, 4> out;
+#pragma unroll
+  for (int i = 0; i < 4; ++i) out[i] = element + i < dim ? q[element + i] : 0.0f;
+  return out;
+}
+
 // Queries of the block's rows, in halves; rows that do not exist are zeros.
 template <Route kRoute, int kWidth>
 __device__ __forceinline__ void read_queries(const Attention& args, const Block& block,
                                              std::byte* queries) {
   using S = Shape<kRoute, kWidth>;
-  constexpr int kPairs = kWidth / 2;
+  constexpr int kFours = kWidth / 4;
   const int rows = args.tokens * args.group - block.row0;
-#pragma unroll 4
-  for (int at = static_cast<int>(threadIdx.x); at < S::kBlockRows * kPairs; at += kThreads) {
-    const int row = at / kPairs;
-    const int e = at % kPairs * 2;
-    const int flat = block.row0 + row;
-    const int64_t from = static_cast<int64_t>(flat / args.group) * args.heads +
-                         block.kv_head * args.group + flat % args.group;
-    const float* const q = args.q + from * args.dim;
-    const float a = row < rows && e < args.dim ? q[e] : 0.0f;
-    const float b = row < rows && e + 1 < args.dim ? q[e + 1] : 0.0f;
+#pragma unroll 8
+  for (int i = 0; i < S::kBlockRows * kFours / kThreads; ++i) {
+    const int at = i * kThreads + static_cast<int>(threadIdx.x);
+    const int row = at / kFours;
+    const int e = at % kFours * 4;
+    const unsigned flat = static_cast<unsigned>(block.row0 + row);
+    const unsigned token = flat / static_cast<unsigned>(args.group);
+    const unsigned head = flat % static_cast<unsigned>(args.group) +
+                          static_cast<unsigned>(block.kv_head * args.group);
+    const int64_t from = static_cast<int64_t>(token) * args.heads + head;
+    const auto x =
+        read_four(args.q + (row < rows ? from * args.dim : 0), row < rows ? args.dim : 0, e);
     std::byte* const to = queries + S::Rows::place(row, e / 8) + e % 8 * 2;
     if constexpr (S::kExact) {
-      const SplitPair pair = split_pair(a, b);
-      *reinterpret_cast<uint32_t*>(to) = pair.high;
-      *reinterpret_cast<uint32_t*>(to + S::kQueryPlane) = pair.low;
+      const SplitPair first = split_pair(x[0], x[1]);
+      const SplitPair second = split_pair(x[2], x[3]);
+      store(reinterpret_cast<uint32_t*>(to), Vec<uint32_t, 2>{{first.high, second.high}});
+      store(reinterpret_cast<uint32_t*>(to + S::kQueryPlane),
+            Vec<uint32_t, 2>{{first.low, second.low}});
     } else {
-      *reinterpret_cast<uint32_t*>(to) = f16x2_pack(a, b);
+      store(reinterpret_cast<uint32_t*>(to),
+            Vec<uint32_t, 2>{{f16x2_pack(x[0], x[1]), f16x2_pack(x[2], x[3])}});
     }
   }
 }

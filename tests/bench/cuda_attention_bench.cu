@@ -279,8 +279,7 @@ void measure(const Shape& s, Stream stream) {
   std::printf(
       "%-7s %-4s %2d/%-2d d%-3d tokens %5d length %6d: %8.1f us  %8.1f us chained  %5.0f GB/s "
       "%5.1f %%  %6.1f TFLOP/s  error %.1e\n",
-      s.prefill ? "prefill" : "decode",
-      std::string(kv_type_name(s.type) == "int8" ? "int8" : kv_type_name(s.type)).c_str(),
+      s.prefill ? "prefill" : "decode", std::string(name(s.type)).c_str(),
       static_cast<int>(s.heads), static_cast<int>(s.kv_heads), static_cast<int>(s.head_dim),
       static_cast<int>(s.tokens), static_cast<int>(s.length), alone * 1e6, chained * 1e6,
       bytes / alone * 1e-9, 100 * bytes / alone / read_rate, flops / alone * 1e-12, error);
