@@ -134,7 +134,9 @@ def link_mutant(command, build, kernel, variant, mutated, program):
     words[words.index("-o") + 1] = str(program)
     mine = [i for i, w in enumerate(words)
             if f"hone_cuda_kernels_{variant}.dir" in w and w.endswith(f"/{kernel}.cu.o")]
-    words[mine[0]] = str(mutated)
+    del words[mine[0]]
+    # First: of a header's functions, which several files bring, the linker takes the first.
+    words.insert(next(i for i, w in enumerate(words) if w.endswith(".o")), str(mutated))
     subprocess.run(words, check=True, cwd=build)
 
 
