@@ -34,7 +34,10 @@ namespace hone {
   X(Q5_1, 32, 24, "", 7)         \
   X(Q4_K, 256, 144, "", 12)      \
   X(Q5_K, 256, 176, "", 13)      \
-  X(Q6_K, 256, 210, "", 14)
+  X(Q6_K, 256, 210, "", 14)      \
+  X(IQ4_NL, 32, 18, "", 20)      \
+  X(IQ4_XS, 256, 136, "", 23)    \
+  X(MXFP4, 32, 17, "", 39)
 
 enum class DType : uint8_t {
 #define X(name, elements, bytes, safetensors, ggml) k##name,
@@ -43,8 +46,8 @@ enum class DType : uint8_t {
 };
 
 struct DTypeInfo {
-  std::string_view name;         // "BF16", "Q4_K": as users and GGUF spell it
-  int64_t block_elements;        // 1 for scalars
+  std::string_view name;   // "BF16", "Q4_K": as users and GGUF spell it
+  int64_t block_elements;  // 1 for scalars
   int64_t block_bytes;
   std::string_view safetensors;  // "" where safetensors has no such type
   int ggml_id;                   // -1 where GGUF has no such type

@@ -5,6 +5,8 @@
 //   legacy, 32 elements: one f16 scale d, for the _1 kinds also an f16 minimum m
 //   "K", 256 elements: eight or sixteen sub-blocks, each with a small integer scale of its own, and
 //   one f16 d (and dmin) above them all: half the scale bits for the same adaptivity
+// Of either size there are formats whose nibbles are not the integers themselves, but places in a
+// table of sixteen.
 // In the drawings a number in [] is the byte offset and i an element's place in its block. Every
 // f16 is held as its bits (codec.h converts). Blocks have alignment 1: a mapped file may put them
 // anywhere. Source: ggml (ggml-common.h), https://github.com/ggml-org/ggml.
@@ -29,7 +31,10 @@ static_assert(std::endian::native == std::endian::little,
   X(Q5_1)                  \
   X(Q4_K)                  \
   X(Q5_K)                  \
-  X(Q6_K)
+  X(Q6_K)                  \
+  X(IQ4_NL)                \
+  X(IQ4_XS)                \
+  X(MXFP4)
 
 #pragma pack(push, 1)
 
@@ -110,6 +115,43 @@ struct BlockQ6_K {
   uint8_t high_pairs[64];
   int8_t scales[16];
   uint16_t d;
+};
+
+// What the nibbles of IQ4_NL and IQ4_XS stand for: steps that widen with the magnitude, as weights
+// thin out.
+inline constexpr int8_t kNonLinear[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                          1,    13,   25,  38,  53,  69,  89,  113};
+
+// value(i) = kNonLinear[nibble(i)] * d
+//   [0] d   [2] 16|0 17|1 ... 31|15
+struct BlockIQ4_NL {
+  uint16_t d;
+  uint8_t nibbles[16];
+};
+
+// Eight sub-blocks of 32 with a factor f(b) of six bits each:
+//   value(i) = d * (f(b) - 32) * kNonLinear[nibble(i)],  b = i / 32
+//   [0] d   [2] bits 2b and 2b + 1: bits 5-4 of f(b)   [4] nibble b: bits 3-0 of f(b)
+//   [8] sixteen bytes a sub-block: byte j holds element 32b + j low, 32b + 16 + j high
+struct BlockIQ4_XS {
+  uint16_t d;
+  uint16_t high_factors;
+  uint8_t low_factors[4];
+  uint8_t nibbles[128];
+
+  int factor(int b) const {  // f(b) - 32
+    return ((low_factors[b / 2] >> b % 2 * 4 & 15) | (high_factors >> 2 * b & 3) << 4) - 32;
+  }
+};
+
+// The values of FP4 (E2M1: sign, two bits of exponent, one of mantissa), doubled.
+inline constexpr int8_t kDoubledFp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+// OCP's microscaling format: value(i) = kDoubledFp4[nibble(i)] * 2^(e - 128)
+//   [0] e   [1] 16|0 17|1 ... 31|15
+struct BlockMXFP4 {
+  uint8_t e;
+  uint8_t nibbles[16];
 };
 
 #pragma pack(pop)

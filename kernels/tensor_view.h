@@ -54,11 +54,11 @@ inline int64_t payload_row_bytes(const WeightView& w) {
 }
 
 // Columns whose activations share a scale under int8_input: a weight's scale is constant in such a
-// run, so that its part of a product is one exact integer times two scales. 0: the storage has no
-// integers to multiply. The last run of a row may be shorter.
+// run (but for integer factors), so that its part of a product is one exact integer times two
+// scales. 0: the storage has no integers to multiply. The last run of a row may be shorter.
 inline int64_t input_run(const WeightView& w) {
   constexpr int64_t kLongest = 128;
-  if (is_block(w.type)) return w.index || w.type == DType::kQ6_K ? 0 : 32;
+  if (is_block(w.type)) return w.index ? 0 : 32;
   if (w.type != DType::kI8 && w.packed_bits == 0) return 0;
   if (!w.scales || w.group == w.columns) return kLongest;
   for (int64_t run = kLongest; run >= 32; run /= 2) {

@@ -1,8 +1,9 @@
 // GGUF blocks: decoding of all, encoding of Q8_0, Q4_0 and Q4_1.
 //
 // Decoding is exact but for one rounding: an f16 scale (11 bits) times a sub-block scale (8 bits or
-// fewer) times a quant (6 bits or fewer) fits the 24 bits of a float, so only adding the minimum
-// rounds. Any order of evaluation, fused or not, therefore gives these same floats.
+// fewer) times a quant (6 bits or fewer; 8 where the scale has no more than 5) fits the 24 bits of
+// a float, so only adding the minimum rounds. Any order of evaluation, fused or not, therefore
+// gives these same floats.
 //
 // Encoding follows ggml's reference quantizers (ggml-quants.c, quantize_row_*_ref) operation by
 // operation, including what they do by accident on x86 with values that are not finite: the bytes
@@ -32,6 +33,14 @@ struct ScaleMin {
 ScaleMin scale_min(const uint8_t (&s)[12], int b) {
   if (b < 4) return {s[b] & 63, s[b + 4] & 63};
   return {low(s[b + 4]) | (s[b - 4] >> 6) << 4, high(s[b + 4]) | (s[b] >> 6) << 4};
+}
+
+// 32 elements: j and j + 16 in byte j.
+void look_up(const int8_t (&table)[16], const uint8_t* nibbles, float scale, float* out) {
+  for (int j = 0; j < 16; ++j) {
+    out[j] = static_cast<float>(table[low(nibbles[j])]) * scale;
+    out[j + 16] = static_cast<float>(table[high(nibbles[j])]) * scale;
+  }
 }
 
 // C's cast, but with a value for what does not fit: 0, which is what x86 makes of it after
@@ -137,6 +146,22 @@ void decode_block(const BlockQ6_K& block, float* out) {
       out[16 * b + k] = scale * static_cast<float>(q - 32);
     }
   }
+}
+
+void decode_block(const BlockIQ4_NL& block, float* out) {
+  look_up(kNonLinear, block.nibbles, widen_f16(block.d), out);
+}
+
+void decode_block(const BlockIQ4_XS& block, float* out) {
+  const float d = widen_f16(block.d);
+  for (int b = 0; b < 8; ++b) {
+    const float scale = d * static_cast<float>(block.factor(b));
+    look_up(kNonLinear, block.nibbles + 16 * b, scale, out + 32 * b);
+  }
+}
+
+void decode_block(const BlockMXFP4& block, float* out) {
+  look_up(kDoubledFp4, block.nibbles, half_of_e8m0(block.e), out);
 }
 
 void encode_block(const float* values, BlockQ8_0& out) {

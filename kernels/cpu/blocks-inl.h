@@ -8,6 +8,7 @@
 #define HONE_CPU_BLOCKS_INL_H_
 #endif
 
+#include "kernels/codec/narrow_float.h"
 #include "kernels/cpu/decode-inl.h"
 #include "kernels/formats.h"
 
@@ -72,6 +73,24 @@ HWY_INLINE Ints load_high_bits(const uint8_t (&bytes)[4], int64_t i) {
   const Tag<int32_t> d;
   const auto is_set = hn::TestBit(hn::Set(d, static_cast<int32_t>(bits >> i)), hn::Load(d, kBit));
   return hn::IfThenElseZero(is_set, hn::Set(d, 16));
+}
+
+// The sixteen integers that nibbles can stand for, as floats.
+struct alignas(64) FloatTable {
+  float values[16];
+  constexpr explicit FloatTable(const int8_t (&from)[16]) : values() {
+    for (int i = 0; i < 16; ++i) values[i] = from[i];
+  }
+};
+
+// value[q] * scale for the low four bits q of each lane.
+HWY_INLINE Floats look_up(const FloatTable& value, Ints q, Floats scale) {
+#if HWY_TARGET == HWY_AVX3
+  const Floats table = hn::Mul(hn::Load(kFloatTag, value.values), scale);
+  return Floats{_mm512_permutexvar_ps(q.raw, table.raw)};
+#else
+  return hn::Mul(hn::GatherIndex(kFloatTag, value.values, clean(q)), scale);
+#endif
 }
 
 struct Q8_0Reader : BlockReader<BlockQ8_0> {
@@ -186,6 +205,48 @@ struct SuperBlockReader : BlockReader<Block> {
 };
 using Q4_KReader = SuperBlockReader<BlockQ4_K, false>;
 using Q5_KReader = SuperBlockReader<BlockQ5_K, true>;
+
+// IQ4_NL and MXFP4: value[q] * scale.
+HWY_INLINE float scale_of(const BlockIQ4_NL& block) { return half_to_float(block.d); }
+HWY_INLINE float scale_of(const BlockMXFP4& block) { return half_of_e8m0(block.e); }
+
+template <class Block, const int8_t (&kValues)[16]>
+struct LookupReader : BlockReader<Block> {
+  static constexpr int kParts = parts_of(32);
+  static constexpr FloatTable kTable{kValues};
+  using BlockReader<Block>::BlockReader;
+  Floats scale;
+  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 32; }
+  HWY_INLINE void begin(int64_t c, int64_t) {
+    this->block = this->row + c / 32;
+    scale = hn::Set(kFloatTag, scale_of(*this->block));
+  }
+  template <int kPart = 0>
+  HWY_INLINE Floats load(int64_t c) const {
+    return look_up(kTable, load_nibbles_of_32<kPart>(this->block->nibbles, c), scale);
+  }
+};
+using IQ4_NLReader = LookupReader<BlockIQ4_NL, kNonLinear>;
+using MXFP4Reader = LookupReader<BlockMXFP4, kDoubledFp4>;
+
+struct IQ4_XSReader : BlockReader<BlockIQ4_XS> {
+  static constexpr int kParts = parts_of(32);
+  static constexpr FloatTable kTable{kNonLinear};
+  using BlockReader::BlockReader;
+  float scales[8];
+  HWY_INLINE int64_t segment_end(int64_t c) const { return c + 256; }
+  HWY_INLINE void begin(int64_t c, int64_t) {
+    block = row + c / 256;
+    const float d = half_to_float(block->d);
+    for (int b = 0; b < 8; ++b) scales[b] = d * static_cast<float>(block->factor(b));
+  }
+  template <int kPart = 0>
+  HWY_INLINE Floats load(int64_t c) const {
+    const int64_t b = c % 256 / 32;
+    const Ints q = load_nibbles_of_32<kPart>(block->nibbles + 16 * b, c);
+    return look_up(kTable, q, hn::Set(kFloatTag, scales[b]));
+  }
+};
 
 struct Q6_KReader : BlockReader<BlockQ6_K> {
   static constexpr int kParts = parts_of(128);

@@ -29,6 +29,7 @@ struct Int8Tokens {
   std::vector<int8_t> quads;
   std::vector<float> scales;
   std::vector<int32_t> sums;
+  std::vector<int32_t> half_sums;
 };
 
 struct Context {

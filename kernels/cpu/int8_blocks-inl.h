@@ -1,5 +1,5 @@
-// GGUF's blocks (formats.h) as storages of int8_rows-inl.h. A run is 32 columns; runs lie side by
-// side by twos, so that a pair fills the widest vector. Compiled per target.
+// GGUF's blocks of 32 (formats.h) as storages of int8_rows-inl.h. A block is a run; runs lie side
+// by side by twos, so that a pair fills the widest vector. Compiled per target.
 #if defined(HONE_CPU_INT8_BLOCKS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_INT8_BLOCKS_INL_H_
 #undef HONE_CPU_INT8_BLOCKS_INL_H_
@@ -7,7 +7,7 @@
 #define HONE_CPU_INT8_BLOCKS_INL_H_
 #endif
 
-#include <type_traits>
+#include <array>
 
 #include "kernels/cpu/int8_rows-inl.h"
 
@@ -47,7 +47,7 @@ template <class Format>
 class BlockRows : public BlockStorage {
  public:
   using Block = typename Format::Block;
-  static constexpr bool kMinimum = Format::kMinimum;
+  static constexpr RunKind kKind = Format::kMinimum ? RunKind::kMinimum : RunKind::kPlain;
 
   explicit BlockRows(const WeightView&) {}
 
@@ -58,8 +58,8 @@ class BlockRows : public BlockStorage {
     for (int64_t r = 0; r < kLanes; ++r) {
       const auto* const pair = reinterpret_cast<const Block*>(units.bytes + r * units.stride);
       for (int i = 0; i < 2; ++i) {
-        scales_[i][r] = pair[i].d;
-        if constexpr (kMinimum) minimums_[i][r] = pair[i].m;
+        scales_[i][r] = Format::scale_bits(pair[i]);
+        if constexpr (Format::kMinimum) minimums_[i][r] = pair[i].m;
       }
     }
   }
@@ -78,9 +78,7 @@ class BlockRows : public BlockStorage {
   }
 #endif
 
-  HWY_INLINE Floats scale(int64_t run) const {
-    return widen_f16(reinterpret_cast<const std::byte*>(scales_[run % 2]));
-  }
+  HWY_INLINE Floats scale(int64_t run) const { return Format::widen_scale(scales_[run % 2]); }
   HWY_INLINE Floats minimum(int64_t run) const {
     return widen_f16(reinterpret_cast<const std::byte*>(minimums_[run % 2]));
   }
@@ -112,8 +110,14 @@ HWY_INLINE __m512i load_nibble_blocks(const uint8_t* first, const uint8_t* secon
 }
 #endif
 
-struct Q8_0Format {
-  using Block = BlockQ8_0;
+template <class BlockType>
+struct HalfScale {
+  using Block = BlockType;
+  static HWY_INLINE uint16_t scale_bits(const Block& block) { return block.d; }
+  static HWY_INLINE Floats widen_scale(const uint16_t* bits) { return widen_f16(bits); }
+};
+
+struct Q8_0Format : HalfScale<BlockQ8_0> {
   static constexpr int32_t kZero = 128;
   static constexpr bool kMinimum = false;
   static HWY_INLINE void widen(const Block& block, uint8_t* codes) {
@@ -131,7 +135,7 @@ struct Q8_0Format {
 };
 
 template <class BlockType, int32_t kZeroCode, bool kHasMinimum>
-struct NibbleFormat {
+struct NibbleFormat : HalfScale<BlockType> {
   using Block = BlockType;
   static constexpr int32_t kZero = kZeroCode;
   static constexpr bool kMinimum = kHasMinimum;
@@ -163,7 +167,7 @@ HWY_INLINE Bytes16Vector fifth_bits(uint32_t bits) {
 }
 
 template <class BlockType, int32_t kZeroCode, bool kHasMinimum>
-struct FiveBitFormat {
+struct FiveBitFormat : HalfScale<BlockType> {
   using Block = BlockType;
   static constexpr int32_t kZero = kZeroCode;
   static constexpr bool kMinimum = kHasMinimum;
@@ -190,120 +194,69 @@ struct FiveBitFormat {
 using Q5_0Format = FiveBitFormat<BlockQ5_0, 16, false>;
 using Q5_1Format = FiveBitFormat<BlockQ5_1, 0, true>;
 
-// ---- Q4_K and Q5_K: eight runs with scales d * s and minimums -dmin * m above them.
+// ---- Nibbles that are places in a table of sixteen integers; those plus 128 are the codes.
 
-template <class BlockType>
-class SuperBlockRows : public BlockStorage {
- public:
-  using Block = BlockType;
-  static constexpr bool kMinimum = true;
+template <const int8_t (&kValues)[16]>
+struct CodeTable {
+  static constexpr int32_t kZero = 128;
+  alignas(16) static constexpr auto kCodes = [] {
+    std::array<uint8_t, 16> codes{};
+    for (int i = 0; i < 16; ++i) codes[i] = static_cast<uint8_t>(kValues[i] + kZero);
+    return codes;
+  }();
 
-  explicit SuperBlockRows(const WeightView&) {}
-
-  static constexpr int64_t unit_bytes() { return sizeof(Block); }
-  static constexpr int64_t unit_runs() { return 8; }
-  HWY_INLINE void begin(const Codes& units, int64_t run) {
-    if (run % 8 == 0) read_scales(units);
+  static HWY_INLINE Bytes16Vector look_up(Bytes16Vector nibbles) {
+    return hn::TableLookupBytes(hn::Load(Bytes16(), kCodes.data()), nibbles);
   }
-  HWY_INLINE Codes codes(const Codes& units, int64_t run) {
-    for (int64_t r = 0; run % 2 == 0 && r < kLanes; ++r) {
-      const auto* const block = reinterpret_cast<const Block*>(units.bytes + r * units.stride);
-      widen_pair(*block, static_cast<int>(run % 8 / 2), codes_ + 2 * r * kBlockRun);
-    }
-    return {codes_ + run % 2 * kBlockRun, 2 * kBlockRun};
+  static HWY_INLINE void widen(const uint8_t* nibbles, uint8_t* codes) {
+    const Bytes16 d;
+    const auto pairs = hn::LoadU(d, nibbles);
+    hn::StoreU(look_up(low_nibbles(pairs)), d, codes);
+    hn::StoreU(look_up(high_nibbles(pairs)), d, codes + 16);
   }
 #if HWY_TARGET == HWY_AVX3
-  static HWY_INLINE Words load_pair(const uint8_t* unit, int64_t run) {
-    const auto* const block = reinterpret_cast<const Block*>(unit);
-    const __m256i pairs = load_32(block->nibbles + run % 8 / 2 * 32);
-    const __m512i shifts = _mm512_setr_epi64(0, 0, 0, 0, 4, 4, 4, 4);
-    __m512i codes = nibbles_by_lanes(join(pairs, pairs), shifts);
-    if constexpr (std::is_same_v<Block, BlockQ5_K>) {
-      const __m256i high = load_32(block->high_bits);
-      const auto bit = static_cast<char>(1 << run % 8);
-      const auto next = static_cast<char>(2 << run % 8);
-      const __m512i select = join(_mm256_set1_epi8(bit), _mm256_set1_epi8(next));
-      const __mmask64 bits = _mm512_test_epi8_mask(join(high, high), select);
-      codes = _mm512_mask_add_epi8(codes, bits, codes, _mm512_set1_epi8(16));
-    }
-    return Words{codes};
+  static HWY_INLINE __m512i look_up(__m512i nibbles) {
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(look_up_table()), nibbles);
   }
-#endif
-
-  HWY_INLINE Floats scale(int64_t run) const { return hn::LoadU(kFloatTag, table_[run % 8]); }
-  HWY_INLINE Floats minimum(int64_t run) const { return hn::LoadU(kFloatTag, table_[8 + run % 8]); }
-  static constexpr int32_t zero() { return 0; }
 
  private:
-  // Eight 6-bit scales, eight minimums; drawn in formats.h.
-  static HWY_INLINE void unpack_six_bits(const uint8_t* packed, uint8_t* out) {
-    uint32_t low;
-    uint32_t high;
-    uint32_t nibbles;
-    std::memcpy(&low, packed, 4);
-    std::memcpy(&high, packed + 4, 4);
-    std::memcpy(&nibbles, packed + 8, 4);
-    const uint32_t words[] = {low & 0x3f3f3f3f, (nibbles & 0x0f0f0f0f) | (low >> 2 & 0x30303030),
-                              high & 0x3f3f3f3f,
-                              (nibbles >> 4 & 0x0f0f0f0f) | (high >> 2 & 0x30303030)};
-    std::memcpy(out, words, sizeof words);
+  static HWY_INLINE __m128i look_up_table() {
+    return _mm_load_si128(reinterpret_cast<const __m128i*>(kCodes.data()));
   }
+#endif
+};
 
-  void read_scales(const Codes& units) {
-    alignas(64) float rows[kLanes][16];
-    for (int64_t r = 0; r < kLanes; ++r) {
-      const auto* const block = reinterpret_cast<const Block*>(units.bytes + r * units.stride);
-      alignas(16) uint8_t integers[16];
-      unpack_six_bits(block->scales, integers);
-      const Floats d = hn::Set(kFloatTag, half_to_float(block->d));
-      const Floats minus_dmin = hn::Set(kFloatTag, -half_to_float(block->dmin));
-      for (int64_t i = 0; i < 16; i += kLanes) {
-        const Floats v = to_floats(widen_bytes(reinterpret_cast<const std::byte*>(integers) + i));
-        hn::StoreU(hn::Mul(v, factor(i, d, minus_dmin)), kFloatTag, rows[r] + i);
-      }
-    }
-    for (int64_t g = 0; g < 16; g += 4) {
-      Words words[4];
-      turn_words(reinterpret_cast<const uint8_t*>(rows[0] + g), 16 * sizeof(float), words);
-      for (int i = 0; i < 4; ++i) {
-        hn::StoreU(hn::BitCast(kFloatTag, words[i]), kFloatTag, table_[g + i]);
-      }
-    }
+template <class BlockType, const int8_t (&kValues)[16]>
+struct TableFormat {
+  using Block = BlockType;
+  using Table = CodeTable<kValues>;
+  static constexpr int32_t kZero = Table::kZero;
+  static constexpr bool kMinimum = false;
+  static HWY_INLINE void widen(const Block& block, uint8_t* codes) {
+    Table::widen(block.nibbles, codes);
   }
+#if HWY_TARGET == HWY_AVX3
+  static HWY_INLINE __m512i load_pair(const Block& first, const Block& second) {
+    return Table::look_up(load_nibble_blocks(first.nibbles, second.nibbles));
+  }
+#endif
+};
 
-  // For places i, i + 1 ... of the 16: d below 8, minus dmin from there on.
-  static HWY_INLINE Floats factor(int64_t i, Floats d, Floats minus_dmin) {
-    if constexpr (kLanes == 16) {
-      return hn::IfThenElse(hn::FirstN(kFloatTag, 8), d, minus_dmin);
-    } else {
-      return i < 8 ? d : minus_dmin;
-    }
-  }
+struct IQ4_NLFormat : TableFormat<BlockIQ4_NL, kNonLinear>, HalfScale<BlockIQ4_NL> {
+  using Block = BlockIQ4_NL;
+};
 
-  // Runs 2p and 2p + 1.
-  static HWY_INLINE void widen_pair(const Block& block, int p, uint8_t* codes) {
-    const Bytes16 d;
-    for (int i = 0; i < 32; i += 16) {
-      const auto pairs = hn::LoadU(d, block.nibbles + 32 * p + i);
-      Bytes16Vector low = low_nibbles(pairs);
-      Bytes16Vector high = high_nibbles(pairs);
-      if constexpr (std::is_same_v<Block, BlockQ5_K>) {
-        const auto bits = hn::LoadU(d, block.high_bits + i);
-        low = hn::Or(low, bit_as_sixteen(bits, 2 * p));
-        high = hn::Or(high, bit_as_sixteen(bits, 2 * p + 1));
-      }
-      hn::StoreU(low, d, codes + i);
-      hn::StoreU(high, d, codes + 32 + i);
-    }
+struct MXFP4Format : TableFormat<BlockMXFP4, kDoubledFp4> {
+  static HWY_INLINE uint16_t scale_bits(const Block& block) { return block.e; }
+  // 2^(bits - 128), as half_of_e8m0 of codec/narrow_float.h.
+  static HWY_INLINE Floats widen_scale(const uint16_t* bits) {
+    const Tag<uint32_t> d;
+    const Words e = hn::PromoteTo(d, hn::LoadU(Tag<uint16_t>(), bits));
+    const Words one = hn::Set(d, 1);
+    const Words normal = hn::ShiftLeft<23>(hn::Sub(e, one));
+    const Words subnormal = hn::ShiftLeft<21>(hn::Add(e, one));
+    return hn::BitCast(kFloatTag, hn::IfThenElse(hn::Gt(e, one), normal, subnormal));
   }
-  static HWY_INLINE Bytes16Vector bit_as_sixteen(Bytes16Vector bits, int bit) {
-    const Bytes16 d;
-    const auto select = hn::Set(d, static_cast<uint8_t>(1 << bit));
-    return hn::IfThenElseZero(hn::Eq(hn::And(bits, select), select), hn::Set(d, 16));
-  }
-
-  alignas(64) uint8_t codes_[kLanes * 2 * kBlockRun];
-  alignas(64) float table_[16][kLanes];
 };
 
 }  // namespace

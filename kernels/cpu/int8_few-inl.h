@@ -135,11 +135,18 @@ HWY_INLINE Ints multiply_rows(const Codes& codes, const int8_t* quads) {
   return sum_blocks(fours);
 }
 
-// The exact sums of a run and of the one beside it, straight from the blocks.
+// The exact sums of a run and of the one beside it, straight from the blocks. Where runs have
+// halves, the 128 bits in which sum_four leaves its sums are one.
 template <class Rows>
-HWY_INLINE void multiply_pair(const Codes& units, int64_t run, const int8_t* quads, Ints* sums) {
+HWY_INLINE void multiply_pair(const Rows& storage, const Codes& units, int64_t run,
+                              const int8_t* quads, Ints* sums) {
 #if HWY_TARGET == HWY_AVX3
+  constexpr bool kHalves = Rows::kKind == RunKind::kHalves;
   const Words x = load_bytes(Tag<uint32_t>(), quads);
+  Ints start = hn::Zero(Tag<int32_t>());
+  if constexpr (kHalves) {
+    start = hn::Neg(add_products(start, hn::Set(Tag<uint32_t>(), 0x01010101 * Rows::zero()), x));
+  }
   const int64_t ahead = run % Rows::unit_runs() / 2 * kLine;  // this pair's share of the prefetches
   Ints fours[4];
   HONE_UNROLL for (int64_t i = 0; i < 4; ++i) {
@@ -147,15 +154,17 @@ HWY_INLINE void multiply_pair(const Codes& units, int64_t run, const int8_t* qua
     HONE_UNROLL for (int64_t r = 0; r < 4; ++r) {
       const int64_t row = 4 * i + r;
       const Words pair = Rows::load_pair(units.bytes + row * units.stride, run);
-      rows[r] = add_products(hn::Zero(Tag<int32_t>()), pair, x);
+      rows[r] = add_products(start, pair, x);
       __builtin_prefetch(units.ahead + row * Rows::unit_bytes() + ahead, 0, 2);
     }
     fours[i] = sum_four(rows[0], rows[1], rows[2], rows[3]);
+    if constexpr (kHalves) fours[i] = hn::Mul(fours[i], storage.factors_of_four(run, i));
   }
   sum_block_pairs(fours, sums);
+  static_cast<void>(storage);
 #else
-  static_cast<void>(units), static_cast<void>(run), static_cast<void>(quads);
-  static_cast<void>(sums);
+  static_cast<void>(storage), static_cast<void>(units), static_cast<void>(run);
+  static_cast<void>(quads), static_cast<void>(sums);
 #endif
 }
 
@@ -174,6 +183,25 @@ HWY_INLINE void multiply_run(const Codes& codes, int64_t bytes, const int8_t* qu
   HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = hn::Add(sink.sums[t][0], sink.sums[t][1]);
 }
 
+// The same where halves have factors; zero points included.
+template <class Rows, int kT>
+HWY_INLINE void multiply_halves(const Rows& rows, const Codes& codes, const Int8Part& x,
+                                int64_t run, Ints* sums) {
+  const RunEnd<Rows::kKind> end(rows, run);
+  const int64_t half_run = x.run / 2;
+  HONE_UNROLL for (int half = 0; half < 2; ++half) {
+    DotSink<kT> sink(x.quads + (run * x.run + half * half_run) * kT);
+    give_run<Rows>({codes.bytes + half * half_run, codes.stride}, half_run, sink);
+    HONE_UNROLL for (int t = 0; t < kT; ++t) {
+      const int32_t first = x.half_sums[run * kT + t];
+      const Ints start = end.start(half == 0 ? first : x.sums[run * kT + t] - first);
+      const Ints sum = hn::Add(start, hn::Add(sink.sums[t][0], sink.sums[t][1]));
+      const Ints product = hn::Mul(sum, end.factors[half]);
+      sums[t] = half == 0 ? product : hn::Add(sums[t], product);
+    }
+  }
+}
+
 // out[t * stride + r]: the kLanes rows on which `rows` and `stream` stand, times kT tokens.
 template <class Rows, int kT>
 HWY_NOINLINE void multiply_few(Rows& rows, RowStream& stream, const Int8Part& x, float* out,
@@ -181,20 +209,24 @@ HWY_NOINLINE void multiply_few(Rows& rows, RowStream& stream, const Int8Part& x,
   Floats results[kT];
   HONE_UNROLL for (int t = 0; t < kT; ++t) results[t] = hn::Zero(kFloatTag);
   const int64_t bytes = x.run / Rows::kPerByte;
+  constexpr bool kHalves = Rows::kKind == RunKind::kHalves;
   Ints pair[2];
   for_each_run(rows, stream, x.runs, [&](const Codes& units, int64_t run) HWY_ATTR {
     Ints sums[kT];
     const int8_t* const quads = x.quads + run * x.run * kT;
     if constexpr (kT == 1 && Rows::kPairs && kVectorBytes == 64) {
-      if (run % 2 == 0) multiply_pair<Rows>(units, run, quads, pair);
+      if (run % 2 == 0) multiply_pair<Rows>(rows, units, run, quads, pair);
       sums[0] = pair[run % 2];
+    } else if constexpr (kHalves) {
+      multiply_halves<Rows, kT>(rows, rows.codes(units, run), x, run, sums);
     } else {
       multiply_run<Rows, kT>(rows.codes(units, run), bytes, quads, sums);
     }
-    const RunEnd<Rows::kMinimum> end(rows, run);
+    const RunEnd<Rows::kKind> end(rows, run);  // late: what it reads has just been written
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
       const int32_t x_sum = x.sums[run * kT + t];
-      Ints sum = hn::Add(sums[t], end.start(x_sum));
+      Ints sum = sums[t];
+      if constexpr (!kHalves) sum = hn::Add(sum, end.start(x_sum));
       if (end.has_zeros) sum = end.without_zeros(sum, x_sum);
       results[t] = end.add(results[t], sum, x.scales[run * kT + t], x_sum);
     }

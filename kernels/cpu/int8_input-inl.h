@@ -3,7 +3,8 @@
 // four neighbouring bytes at once: a quad is four int8 of one token.
 //
 // Tokens come in blocks of kInt8Tokens, the last one shorter. A block of n tokens has
-//   quads [runs][run / 4][n][4]     scales [runs][n]     sums [runs][n], of the integers of a run
+//   quads [runs][run / 4][n][4]     scales [runs][n]
+//   sums [runs][n], of the integers of a run     half_sums [runs][n], of the first half of them
 // one after the other, block after block, so that a block starts at (its first token) * (what one
 // token takes). Where a weight's byte holds `per_byte` codes, one mask picks every per_byte-th code
 // of a vector; quads hold the columns in that order, first those at place 0 of their bytes, then
@@ -80,6 +81,7 @@ struct Int8Block {
   int8_t* quads;
   float* scales;
   int32_t* sums;
+  int32_t* half_sums;
 
   void round_token(const float* x, int64_t t) {
     const float shared = layout.per_token ? token_step(x, layout.columns, false) : 0;
@@ -103,11 +105,11 @@ struct Int8Block {
     if (scale > 0 && layout.per_token) {
       alignas(64) float on_grid[kLongestRun];
       hone::cpu::HWY_NAMESPACE::round_token(x, layout.run, scale, false, on_grid);
-      sums[g * n + t] = round_run(on_grid, layout.run, 1.0f, integers);
+      round_halves(on_grid, 1.0f, g * n + t, integers);
     } else if (scale > 0) {
-      sums[g * n + t] = round_run(x, layout.run, 1.0f / scale, integers);
+      round_halves(x, 1.0f / scale, g * n + t, integers);
     } else {  // NaN: no integer stands for one
-      sums[g * n + t] = 0;
+      sums[g * n + t] = half_sums[g * n + t] = 0;
       std::fill_n(integers, layout.run, int8_t{0});
     }
     alignas(64) int8_t ordered[kLongestRun];
@@ -116,6 +118,12 @@ struct Int8Block {
     if (layout.per_byte == 2) order_run<2>(integers, layout.run, ordered);
     if (layout.per_byte == 4) order_run<4>(integers, layout.run, ordered);
     scatter_quads(in_order, layout.run, n, quads + (g * layout.run / 4 * n + t) * 4);
+  }
+
+  void round_halves(const float* x, float factor, int64_t at, int8_t* out) {
+    const int64_t half = layout.run / 2;
+    half_sums[at] = round_run(x, half, factor, out);
+    sums[at] = half_sums[at] + round_run(x + half, half, factor, out + half);
   }
 };
 
@@ -131,6 +139,7 @@ inline void round_to_int8(ThreadPool& pool, const Int8Layout& layout, const floa
   grow(out.quads, tokens * runs * layout.run + kLongestRun);  // a vector may reach beyond
   grow(out.scales, tokens * runs);
   grow(out.sums, tokens * runs);
+  grow(out.half_sums, tokens * runs);
   const int64_t blocks = (tokens + kInt8Tokens - 1) / kInt8Tokens;
   pool.parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t first = begin * kInt8Tokens; first < std::min(end * kInt8Tokens, tokens);
@@ -139,7 +148,8 @@ inline void round_to_int8(ThreadPool& pool, const Int8Layout& layout, const floa
                       .n = std::min(kInt8Tokens, tokens - first),
                       .quads = out.quads.data() + first * runs * layout.run,
                       .scales = out.scales.data() + first * runs,
-                      .sums = out.sums.data() + first * runs};
+                      .sums = out.sums.data() + first * runs,
+                      .half_sums = out.half_sums.data() + first * runs};
       for (int64_t t = 0; t < block.n; ++t) block.round_token(x + (first + t) * layout.columns, t);
     }
   });

@@ -19,15 +19,15 @@ namespace {
 constexpr int64_t kPanelRows = 2 * kLanes;
 
 // A run of kPanelRows rows, [quad][row][4].
-template <bool kMinimum>
+template <RunKind kKind>
 struct alignas(64) Panel {
   uint32_t words[kLongestRun / 4][2][kLanes];
-  RunEnd<kMinimum> ends[2];
+  RunEnd<kKind> ends[2];
 };
 
-template <bool kMinimum>
+template <RunKind kKind>
 struct PanelSink {
-  Panel<kMinimum>& panel;
+  Panel<kKind>& panel;
   int side;
   template <int kSlot>
   HWY_INLINE void add(int64_t quad, Words codes) {
@@ -35,25 +35,59 @@ struct PanelSink {
   }
 };
 
-// out[t * stride + r] += one run of both sides of the panel times kT tokens.
-template <bool kMinimum, int kT>
-HWY_NOINLINE void multiply_panel(const Panel<kMinimum>& panel, const Int8Part& x, int64_t run,
-                                 float* out, int64_t stride) {
-  const RunEnd<kMinimum>& left = panel.ends[0];
-  const RunEnd<kMinimum>& right = panel.ends[1];
-  const int32_t* const x_sums = x.sums + run * kT;
-  const float* const x_scales = x.scales + run * kT;
-  Ints sums[2][kT];
-  HONE_UNROLL for (int t = 0; t < kT; ++t) sums[0][t] = sums[1][t] = left.start(x_sums[t]);
-  const int8_t* quads = x.quads + run * x.run * kT;
-  for (int64_t q = 0; q < x.run / 4; ++q, quads += 4 * kT) {
+// sums += the quads [begin, end) of a run times kT tokens.
+template <RunKind kKind, int kT>
+HWY_INLINE void add_quads(const Panel<kKind>& panel, int64_t begin, int64_t end,
+                          const int8_t* quads, Ints (&sums)[2][kT]) {
+  for (int64_t q = begin; q < end; ++q) {
     const Words first = hn::LoadU(Tag<uint32_t>(), panel.words[q][0]);
     const Words second = hn::LoadU(Tag<uint32_t>(), panel.words[q][1]);
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
-      const Words quad = load_quad(quads + 4 * t);
+      const Words quad = load_quad(quads + (q * kT + t) * 4);
       sums[0][t] = add_products(sums[0][t], first, quad);
       sums[1][t] = add_products(sums[1][t], second, quad);
     }
+  }
+}
+
+// The first half waits in memory while registers hold the second.
+template <RunKind kKind, int kT>
+HWY_INLINE void sum_halves(const Panel<kKind>& panel, int64_t quads_of_run, const int8_t* quads,
+                           const int32_t* x_sums, const int32_t* x_half_sums, Ints (&sums)[2][kT]) {
+  const auto& ends = panel.ends;
+  alignas(64) int32_t first[2][kT][kLanes];
+  HONE_UNROLL for (int t = 0; t < kT; ++t) sums[0][t] = sums[1][t] = ends[0].start(x_half_sums[t]);
+  add_quads(panel, 0, quads_of_run / 2, quads, sums);
+  HONE_UNROLL for (int t = 0; t < kT; ++t) {
+    HONE_UNROLL for (int side = 0; side < 2; ++side) {
+      hn::StoreU(hn::Mul(sums[side][t], ends[side].factors[0]), Tag<int32_t>(), first[side][t]);
+    }
+    sums[0][t] = sums[1][t] = ends[0].start(x_sums[t] - x_half_sums[t]);
+  }
+  add_quads(panel, quads_of_run / 2, quads_of_run, quads, sums);
+  HONE_UNROLL for (int t = 0; t < kT; ++t) {
+    HONE_UNROLL for (int side = 0; side < 2; ++side) {
+      sums[side][t] = hn::Add(hn::Mul(sums[side][t], ends[side].factors[1]),
+                              hn::LoadU(Tag<int32_t>(), first[side][t]));
+    }
+  }
+}
+
+// out[t * stride + r] += one run of both sides of the panel times kT tokens.
+template <RunKind kKind, int kT>
+HWY_NOINLINE void multiply_panel(const Panel<kKind>& panel, const Int8Part& x, int64_t run,
+                                 float* out, int64_t stride) {
+  const RunEnd<kKind>& left = panel.ends[0];
+  const RunEnd<kKind>& right = panel.ends[1];
+  const int32_t* const x_sums = x.sums + run * kT;
+  const float* const x_scales = x.scales + run * kT;
+  const int8_t* const quads = x.quads + run * x.run * kT;
+  Ints sums[2][kT];
+  if constexpr (kKind == RunKind::kHalves) {
+    sum_halves(panel, x.run / 4, quads, x_sums, x.half_sums + run * kT, sums);
+  } else {
+    HONE_UNROLL for (int t = 0; t < kT; ++t) sums[0][t] = sums[1][t] = left.start(x_sums[t]);
+    add_quads(panel, 0, x.run / 4, quads, sums);
   }
   if (left.has_zeros) {
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
@@ -72,12 +106,12 @@ HWY_NOINLINE void multiply_panel(const Panel<kMinimum>& panel, const Int8Part& x
 }
 
 // By number of tokens: kFunctions[n - 1].
-template <bool kMinimum, class Sequence = std::make_index_sequence<kInt8Tokens>>
+template <RunKind kKind, class Sequence = std::make_index_sequence<kInt8Tokens>>
 struct PanelFunctions;
-template <bool kMinimum, size_t... kIndex>
-struct PanelFunctions<kMinimum, std::index_sequence<kIndex...>> {
-  static constexpr decltype(&multiply_panel<kMinimum, 1>) kFunctions[] = {
-      &multiply_panel<kMinimum, static_cast<int>(kIndex) + 1>...};
+template <RunKind kKind, size_t... kIndex>
+struct PanelFunctions<kKind, std::index_sequence<kIndex...>> {
+  static constexpr decltype(&multiply_panel<kKind, 1>) kFunctions[] = {
+      &multiply_panel<kKind, static_cast<int>(kIndex) + 1>...};
 };
 
 }  // namespace

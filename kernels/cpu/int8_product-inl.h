@@ -18,6 +18,7 @@
 #include "kernels/cpu/int8_few-inl.h"
 #include "kernels/cpu/int8_panel-inl.h"
 #include "kernels/cpu/int8_sparse-inl.h"
+#include "kernels/cpu/int8_super_blocks-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
@@ -85,8 +86,8 @@ class Int8ProductOf final : public Int8Product {
     for (int64_t run = 0; run < runs; ++run) {
       for (int64_t t = 0; t < tokens; t += kInt8Tokens) {
         const int64_t n = std::min(kInt8Tokens, tokens - t);
-        PanelFunctions<Rows::kMinimum>::kFunctions[n - 1](panels_[run], Int8Part(x, first + t), run,
-                                                          out + t * stride, stride);
+        PanelFunctions<Rows::kKind>::kFunctions[n - 1](panels_[run], Int8Part(x, first + t), run,
+                                                       out + t * stride, stride);
       }
     }
   }
@@ -96,15 +97,15 @@ class Int8ProductOf final : public Int8Product {
     const int64_t bytes = x.layout.run / Rows::kPerByte;
     for_each_run(rows_, stream_, run_count(x.layout),
                  [&](const Codes& units, int64_t run) HWY_ATTR {
-                   PanelSink<Rows::kMinimum> sink{panels_[run], side};
+                   PanelSink<Rows::kKind> sink{panels_[run], side};
                    give_run<Rows>(rows_.codes(units, run), bytes, sink);
-                   panels_[run].ends[side] = RunEnd<Rows::kMinimum>(rows_, run);
+                   panels_[run].ends[side] = RunEnd<Rows::kKind>(rows_, run);
                  });
   }
 
   Rows rows_;
   RowStream stream_;
-  std::vector<Panel<Rows::kMinimum>> panels_;  // by run
+  std::vector<Panel<Rows::kKind>> panels_;  // by run
 };
 
 // ---- What there is for a storage.
@@ -151,10 +152,18 @@ inline Int8Kernel choose_int8_kernel(const WeightView& w) {
       return kInt8Kernel<BlockRows<Q5_0Format>>;
     case DType::kQ5_1:
       return kInt8Kernel<BlockRows<Q5_1Format>>;
+    case DType::kIQ4_NL:
+      return kInt8Kernel<BlockRows<IQ4_NLFormat>>;
+    case DType::kMXFP4:
+      return kInt8Kernel<BlockRows<MXFP4Format>>;
+    case DType::kIQ4_XS:
+      return kInt8Kernel<SuperBlockRows<IQ4_XSFormat>>;
     case DType::kQ4_K:
-      return kInt8Kernel<SuperBlockRows<BlockQ4_K>>;
+      return kInt8Kernel<SuperBlockRows<SixBitFormat<BlockQ4_K>>>;
     case DType::kQ5_K:
-      return kInt8Kernel<SuperBlockRows<BlockQ5_K>>;
+      return kInt8Kernel<SuperBlockRows<SixBitFormat<BlockQ5_K>>>;
+    case DType::kQ6_K:
+      return kInt8Kernel<SuperBlockRows<Q6_KFormat>>;
     default:
       return choose_plain_kernel(w, run);
   }

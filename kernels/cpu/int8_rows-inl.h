@@ -1,7 +1,9 @@
 // Weights of few bits as unsigned codes, for products of integers: kLanes rows at a time, a run of
 // columns at a time.
 //
-//   value(r, c) = (code(r, c) - zero) * scale(r, run) + minimum(r, run)
+//   value(r, c) = (code(r, c) - zero) * scale(r, run)    RunKind::kPlain
+//                 ... + minimum(r, run)                  kMinimum
+//                 ... * factor(r, half of the run)       kHalves
 //
 // A RowStream brings the rows' bytes into L1, a storage (PlainRows, ...) says what they mean, and
 // give_run turns them, so that a vector holds one quad (four codes) of each row. Compiled per
@@ -30,6 +32,10 @@ struct Codes {
   int64_t stride;
   const uint8_t* ahead = nullptr;
 };
+
+// What a run has beside a scale: nothing, a minimum, or an integer factor of eight bits for each of
+// its halves, so that all of it remains an exact integer.
+enum class RunKind { kPlain, kMinimum, kHalves };
 
 // ---- Reading.
 
@@ -301,15 +307,19 @@ class GroupTable {
 
 // A storage is a struct that stands on kLanes rows:
 //   kPerByte, kSigned       codes in a byte; whether those are two's complement
-//   kMinimum                whether there is a minimum (else it is 0)
+//   kKind                   a RunKind
 //   kPairs                  runs of 32 bytes, whose codes lie side by side by twos
 //   kInPlace                codes are the file's bytes: one token reads them where they are
 //   unit_bytes, unit_runs   what must not be cut: so many bytes of a row hold so many runs
 //   start(row, count)       go to rows [row, row + count), count <= kLanes
 //   begin(units, run)       before anything else of a run; units: where its unit starts, in each
-//   row codes(units, run)       of the run load_pair(unit, run)    AVX-512, kPairs: codes of an
-//   even run and of the next one, of one row zero(), zeros(run)      zero() for all rows; where
-//   has_zeros(), one a row instead scale(run), minimum(run)
+//                           row
+//   codes(units, run)       of the run
+//   load_pair(unit, run)    AVX-512, kPairs: codes of an even run and of the next one, of one row
+//   zero(), zeros(run)      zero() for all rows; where has_zeros(), one a row instead
+//   scale(run), minimum(run)
+//   factor(run, half)       kHalves; factors_of_four(run, i): AVX-512, of an even run and of the
+//                           next one, [half][row] of rows 4i to 4i + 3
 
 // I8, and packed integers of 2, 4 or 8 bits: bytes as they lie.
 template <int kBits, bool kTwosComplement>
@@ -317,7 +327,7 @@ class PlainRows {
  public:
   static constexpr int kPerByte = 8 / kBits;
   static constexpr bool kSigned = kTwosComplement;
-  static constexpr bool kMinimum = false;
+  static constexpr RunKind kKind = RunKind::kPlain;
   static constexpr bool kPairs = false;
   static constexpr bool kInPlace = true;
 

@@ -61,10 +61,11 @@ HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
 
 // What a run adds to the results of one token. Sums start at start(), so that a zero point which
 // all rows share costs nothing at the end.
-template <bool kMinimum>
+template <RunKind kKind>
 struct RunEnd {
   Floats scale;
-  Floats minimum;
+  Floats minimum;   // kMinimum
+  Ints factors[2];  // kHalves: of its halves
   Ints zeros;
   int32_t zero;  // of all rows; 0 where zeros has one for each
   bool has_zeros;
@@ -76,8 +77,11 @@ struct RunEnd {
         zero(rows.has_zeros() ? 0 : rows.zero()),
         has_zeros(rows.has_zeros()) {
     minimum = scale;
-    zeros = hn::Zero(Tag<int32_t>());
-    if constexpr (kMinimum) minimum = rows.minimum(run);
+    zeros = factors[0] = factors[1] = hn::Zero(Tag<int32_t>());
+    if constexpr (kKind == RunKind::kMinimum) minimum = rows.minimum(run);
+    if constexpr (kKind == RunKind::kHalves) {
+      HONE_UNROLL for (int half = 0; half < 2; ++half) factors[half] = rows.factor(run, half);
+    }
     if (has_zeros) zeros = rows.zeros(run);
   }
   HWY_INLINE Ints start(int32_t x_sum) const { return hn::Set(Tag<int32_t>(), -zero * x_sum); }
@@ -88,7 +92,7 @@ struct RunEnd {
   HWY_INLINE Floats add(Floats result, Ints sum, float x_scale, int32_t x_sum) const {
     const Floats step = hn::Set(kFloatTag, x_scale);
     result = hn::MulAdd(hn::Mul(hn::ConvertTo(kFloatTag, sum), scale), step, result);
-    if constexpr (kMinimum) {
+    if constexpr (kKind == RunKind::kMinimum) {
       const Floats all = hn::Mul(hn::Set(kFloatTag, static_cast<float>(x_sum)), step);
       result = hn::MulAdd(minimum, all, result);
     }
@@ -101,6 +105,7 @@ struct Int8Part {
   const int8_t* quads;
   const float* scales;
   const int32_t* sums;
+  const int32_t* half_sums;
   int64_t run;
   int64_t runs;
 
@@ -109,6 +114,7 @@ struct Int8Part {
     quads = tokens.quads.data() + first * runs * run;
     scales = tokens.scales.data() + first * runs;
     sums = tokens.sums.data() + first * runs;
+    half_sums = tokens.half_sums.data() + first * runs;
   }
 };
 

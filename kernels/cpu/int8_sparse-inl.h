@@ -34,7 +34,7 @@ class SparseRows {
  public:
   static constexpr int kPerByte = 1;
   static constexpr bool kSigned = false;
-  static constexpr bool kMinimum = false;
+  static constexpr RunKind kKind = RunKind::kPlain;
   static constexpr bool kPairs = false;
   static constexpr bool kInPlace = true;
 

@@ -10,8 +10,8 @@
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
 #include "kernels/convert.h"
+#include "kernels/cuda/block_codes.h"
 #include "kernels/cuda/staging.h"
-#include "kernels/formats.h"
 #include "kernels/parallel.h"
 
 namespace hone::cuda {
@@ -26,7 +26,6 @@ namespace {
 constexpr int64_t kSegment = 64;     // bytes that words are turned in; rows are multiples of it
 constexpr int64_t kAlignment = 256;  // of each array
 constexpr int64_t kSlack = 16;       // zero bytes after scales and after zero points
-constexpr float kLargestF16 = 65504;
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -59,52 +58,15 @@ Form with_scales(const WeightView& host, DType type, int packed_bits) {
 // Columns that `stored` neighbouring elements of a row stand for.
 int64_t spread(const WeightView& host, int64_t stored) { return host.index ? 2 * stored : stored; }
 
-// The largest magnitude a block can have, whatever its quants.
-float bound(const BlockQ4_1& b) {
-  return std::abs(f16_to_f32(b.d)) * 15 + std::abs(f16_to_f32(b.m));
-}
-float bound(const BlockQ5_1& b) {
-  return std::abs(f16_to_f32(b.d)) * 31 + std::abs(f16_to_f32(b.m));
-}
-template <typename KBlock>
-float bound_of_k(const KBlock& b, float largest_quant) {
-  return (std::abs(f16_to_f32(b.d)) * largest_quant + std::abs(f16_to_f32(b.dmin))) * 63;
-}
-float bound(const BlockQ4_K& b) { return bound_of_k(b, 15); }
-float bound(const BlockQ5_K& b) { return bound_of_k(b, 31); }
-
-// Values of a block of one of GGUF's types.
-template <typename Block>
-void decode(DType type, const Block& block, float (&out)[256]) {
-  decode_row(type, reinterpret_cast<const std::byte*>(&block), info(type).block_elements, out);
-}
-
-// Whether F16 can hold a matrix: from the scales of its blocks, and their values where those leave
-// a doubt.
-template <typename Block>
-bool blocks_fit_f16(const WeightView& host) {
-  const int64_t blocks = payload_row_bytes(host) / static_cast<int64_t>(sizeof(Block));
-  for (int64_t r = 0; r < host.rows; ++r) {
-    const std::byte* at = host.payload + r * host.row_stride;
-    for (int64_t i = 0; i < blocks; ++i, at += sizeof(Block)) {
-      Block block;
-      std::memcpy(&block, at, sizeof block);
-      if (bound(block) <= kLargestF16) continue;
-      float values[256] = {};
-      decode(host.type, block, values);
-      for (const float v : values) {
-        if (std::abs(v) > kLargestF16) return false;
-      }
-    }
-  }
-  return true;
-}
-
 Form form_of_blocks(const WeightView& host) {
   switch (host.type) {
     case DType::kQ8_0:
     case DType::kQ5_0:
+    case DType::kIQ4_NL:
       return {.type = DType::kI8, .group = spread(host, 32), .scale_type = DType::kF16};
+    case DType::kIQ4_XS:
+    case DType::kMXFP4:
+      return {.type = DType::kI8, .group = spread(host, 32), .scale_type = DType::kF32};
     case DType::kQ4_0:
       return {.type = DType::kI32,
               .packed_bits = 4,
@@ -112,18 +74,9 @@ Form form_of_blocks(const WeightView& host) {
               .scale_type = DType::kF16};
     case DType::kQ6_K:
       return {.type = DType::kI8, .group = spread(host, 16), .scale_type = DType::kF32};
-    case DType::kQ4_1:
-      return {.type = blocks_fit_f16<BlockQ4_1>(host) ? DType::kF16 : DType::kF32};
-    case DType::kQ5_1:
-      return {.type = blocks_fit_f16<BlockQ5_1>(host) ? DType::kF16 : DType::kF32};
-    case DType::kQ4_K:
-      return {.type = blocks_fit_f16<BlockQ4_K>(host) ? DType::kF16 : DType::kF32};
-    case DType::kQ5_K:
-      return {.type = blocks_fit_f16<BlockQ5_K>(host) ? DType::kF16 : DType::kF32};
     default:
-      CHECK(!"a block format without a form");
+      return {.type = blocks_fit_f16(host) ? DType::kF16 : DType::kF32};
   }
-  return {};
 }
 
 bool is_integer(const WeightView& host) { return host.packed_bits != 0 || host.type == DType::kI8; }
@@ -208,53 +161,12 @@ void expand(const WeightView& host, int64_t row, const T* kept, T* dense, Fill f
   }
 }
 
-// The integers of one block, as codes that a scale makes values of.
-void codes_of(const BlockQ8_0& block, int8_t* out) { std::copy_n(block.q, 32, out); }
-void codes_of(const BlockQ4_0& block, int8_t* out) {
-  for (int j = 0; j < 16; ++j) {
-    out[j] = static_cast<int8_t>((block.nibbles[j] & 15) - 8);
-    out[j + 16] = static_cast<int8_t>((block.nibbles[j] >> 4) - 8);
-  }
-}
-void codes_of(BlockQ5_0 block, int8_t* out) {
-  block.d = f32_to_f16(1);
-  float values[256];
-  decode(DType::kQ5_0, block, values);
-  for (int i = 0; i < 32; ++i) out[i] = static_cast<int8_t>(values[i]);
-}
-void codes_of(BlockQ6_K block, int8_t* out) {
-  block.d = f32_to_f16(1);
-  std::fill_n(block.scales, 16, int8_t{1});
-  float values[256];
-  decode(DType::kQ6_K, block, values);
-  for (int i = 0; i < 256; ++i) out[i] = static_cast<int8_t>(values[i]);
-}
-
-template <typename Block>
-void codes_of_blocks(const std::byte* row, int64_t count, int64_t elements, int8_t* out) {
-  for (int64_t i = 0; i < count; i += elements, row += sizeof(Block)) {
-    Block block;
-    std::memcpy(&block, row, sizeof block);
-    codes_of(block, out + i);
-  }
-}
-
 // The stored integers of a row.
 void stored_codes(const WeightView& host, const std::byte* payload, int8_t* out) {
   const int64_t count = host.stored_columns();
   if (host.packed_bits != 0) return unpack_row(payload, count, host.packed_bits, out);
-  switch (host.type) {
-    case DType::kQ8_0:
-      return codes_of_blocks<BlockQ8_0>(payload, count, 32, out);
-    case DType::kQ4_0:
-      return codes_of_blocks<BlockQ4_0>(payload, count, 32, out);
-    case DType::kQ5_0:
-      return codes_of_blocks<BlockQ5_0>(payload, count, 32, out);
-    case DType::kQ6_K:
-      return codes_of_blocks<BlockQ6_K>(payload, count, 256, out);
-    default:  // I8, F8E4M3
-      std::memcpy(out, payload, static_cast<size_t>(count));
-  }
+  if (is_block(host.type)) return codes_of_blocks(host.type, payload, count, out);
+  std::memcpy(out, payload, static_cast<size_t>(count));  // I8, F8E4M3
 }
 
 // [columns] codes; those that were not kept stand for zero.
@@ -366,23 +278,6 @@ void fill_index(const WeightView& host, const Layout& at, int64_t tile, std::byt
   }
 }
 
-template <typename Block>
-void copy_scales(const std::byte* row, int64_t groups, std::byte* out) {
-  for (int64_t g = 0; g < groups; ++g) {
-    const Block* const block = reinterpret_cast<const Block*>(row) + g;  // packed: any alignment
-    std::memcpy(out + 2 * g, &block->d, 2);
-  }
-}
-
-void scales_of_q6_k(const std::byte* row, int64_t groups, std::byte* out) {
-  for (int64_t g = 0; g < groups; ++g) {
-    BlockQ6_K block;
-    std::memcpy(&block, row + g / 16 * static_cast<int64_t>(sizeof block), sizeof block);
-    const float scale = f16_to_f32(block.d) * static_cast<float>(block.scales[g % 16]);
-    std::memcpy(out + 4 * g, &scale, sizeof scale);
-  }
-}
-
 void fill_scales(const WeightView& host, int64_t groups, int64_t row, std::byte* out) {
   if (host.scales) {
     const int64_t bytes = row_bytes(host.scale_type, groups);
@@ -390,19 +285,11 @@ void fill_scales(const WeightView& host, int64_t groups, int64_t row, std::byte*
                 static_cast<size_t>(bytes));
     return;
   }
-  const std::byte* const payload = host.payload + row * host.row_stride;
-  if (host.packed_bits == 0 && host.type == DType::kQ8_0) {
-    copy_scales<BlockQ8_0>(payload, groups, out);
-  } else if (host.packed_bits == 0 && host.type == DType::kQ4_0) {
-    copy_scales<BlockQ4_0>(payload, groups, out);
-  } else if (host.packed_bits == 0 && host.type == DType::kQ5_0) {
-    copy_scales<BlockQ5_0>(payload, groups, out);
-  } else if (host.packed_bits == 0 && host.type == DType::kQ6_K) {
-    scales_of_q6_k(payload, groups, out);
-  } else {
-    constexpr float kOne = 1;
-    for (int64_t g = 0; g < groups; ++g) std::memcpy(out + 4 * g, &kOne, sizeof kOne);
+  if (host.packed_bits == 0 && is_block(host.type)) {
+    return scales_of_blocks(host.type, host.payload + row * host.row_stride, groups, out);
   }
+  constexpr float kOne = 1;
+  for (int64_t g = 0; g < groups; ++g) std::memcpy(out + 4 * g, &kOne, sizeof kOne);
 }
 
 // ---- Sending.

@@ -30,8 +30,9 @@
 //   stored as                              placed as
 //   F32 F16 BF16                           the same
 //   I8, packed 8 or fewer bits, F8E4M3     I8 (packed 4: packed 4), F8E4M3, where groups allow it
-//   Q8_0, Q5_0                             I8, group 32, F16 scales: the same values
+//   Q8_0, Q5_0, IQ4_NL                     I8, group 32, F16 scales: the same values
 //   Q4_0                                   packed 4, group 32, F16 scales: the same values
+//   IQ4_XS, MXFP4                          I8, group 32, F32 scales: the same values
 //   Q6_K                                   I8, group 16, F32 scales d * scale: the same values
 //   other blocks                           F16: rounded to 11 bits; F32 where beyond its range
 //   the rest                               F32, decoded

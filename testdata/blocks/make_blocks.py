@@ -17,6 +17,7 @@ HERE = pathlib.Path(__file__).parent
 F16_FIELDS = {
     "Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2],
     "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+    "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [],
 }
 # An everyday value, a subnormal, the largest finite one, a negative one.
 F16_CHOICES = [(0x1C9A, 0x2A55), (0x0003, 0x0201), (0x7BFF, 0xFBFF)]
@@ -54,8 +55,8 @@ def encoded(rng):
 
 
 def main():
-    rng = np.random.default_rng(1)
     for name, make in [("decoded.txt", decoded), ("encoded.txt", encoded)]:
+        rng = np.random.default_rng(1)
         (HERE / name).write_text("\n".join(make(rng)) + "\n")
 
 

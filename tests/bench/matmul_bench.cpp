@@ -34,20 +34,31 @@ struct Storage {
   int packed_bits = 0;
   int64_t group = 0;  // 0: no scales
   bool sparse = false;
+  bool exact = false;  // --compute f32: activations are not rounded to int8
 };
 
 const Storage kStorages[] = {
     {.name = "f32", .type = DType::kF32},
     {.name = "f16", .type = DType::kF16},
     {.name = "bf16", .type = DType::kBF16},
+    {.name = "f8e4m3", .type = DType::kF8E4M3, .group = 128},
     {.name = "bf16-2:4", .type = DType::kBF16, .sparse = true},
     {.name = "int8-g128", .type = DType::kI8, .group = 128},
+    {.name = "int8-g128-f32", .type = DType::kI8, .group = 128, .exact = true},
+    {.name = "int6-g128", .packed_bits = 6, .group = 128},
     {.name = "int4-g128", .packed_bits = 4, .group = 128},
+    {.name = "int4-g128-f32", .packed_bits = 4, .group = 128, .exact = true},
+    {.name = "int3-g128", .packed_bits = 3, .group = 128},
     {.name = "int4-g128-2:4", .packed_bits = 4, .group = 128, .sparse = true},
     {.name = "Q8_0", .type = DType::kQ8_0},
     {.name = "Q4_0", .type = DType::kQ4_0},
+    {.name = "Q4_0-f32", .type = DType::kQ4_0, .exact = true},
     {.name = "Q4_K", .type = DType::kQ4_K},
+    {.name = "Q5_K", .type = DType::kQ5_K},
     {.name = "Q6_K", .type = DType::kQ6_K},
+    {.name = "IQ4_NL", .type = DType::kIQ4_NL},
+    {.name = "IQ4_XS", .type = DType::kIQ4_XS},
+    {.name = "MXFP4", .type = DType::kMXFP4},
 };
 
 struct Shape {
@@ -109,6 +120,7 @@ class Matrices {
 
  private:
   static int64_t round_up(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+  static bool has_minimum(DType type) { return type == DType::kQ4_K || type == DType::kQ5_K; }
 
   static WeightView view_without_memory(const Storage& storage, const Shape& shape) {
     WeightView view;
@@ -121,6 +133,7 @@ class Matrices {
     view.scale_rows = shape.rows;
     static constexpr std::byte kSparse{};
     view.index = storage.sparse ? &kSparse : nullptr;
+    view.int8_input = !storage.exact;  // as programs do; no effect on floats
     view.row_stride = payload_row_bytes(view);
     return view;
   }
@@ -160,8 +173,12 @@ class Matrices {
     const uint16_t small = f32_to_f16(0.001f);
     const int64_t block = info(first_.type).block_bytes;
     for (int64_t b = 0; b < row_bytes(first_.type, columns); b += block) {
+      if (first_.type == DType::kMXFP4) {
+        out[b] = std::byte{118};  // 2^-10
+        continue;
+      }
       std::memcpy(out + b + (first_.type == DType::kQ6_K ? 208 : 0), &small, 2);
-      if (first_.type == DType::kQ4_K) std::memcpy(out + b + 2, &small, 2);
+      if (has_minimum(first_.type)) std::memcpy(out + b + 2, &small, 2);
     }
   }
 

@@ -95,6 +95,23 @@ double q6_k(Raw r, int64_t i) {
   return r.f16(208) * r.i8(192 + i / 16) * (static_cast<int>(q) - 32);
 }
 
+constexpr int kIq4[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+double iq4_xs(Raw r, int64_t i) {
+  const int64_t b = i / 32;
+  const unsigned low = r.u8(4 + b / 2) >> (b % 2 * 4) & 15;
+  const unsigned high = (r.u8(2) | r.u8(3) << 8) >> (2 * b) & 3;
+  const int factor = static_cast<int>(low | high << 4) - 32;
+  return r.f16(0) * factor * kIq4[r.nibble(8 + 16 * b, i % 32)];
+}
+
+double mxfp4(Raw r, int64_t i) {
+  static constexpr double kMagnitude[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+  const unsigned q = r.nibble(1, i);
+  const double value = std::ldexp(kMagnitude[q & 7], static_cast<int>(r.u8(0)) - 127);
+  return q & 8 ? -value : value;
+}
+
 double value_by_formula(DType type, Raw r, int64_t i) {
   const auto k_nibble = [&](int64_t at) {
     return r.u8(at + 32 * (i / 64) + i % 32) >> (i / 32 % 2 * 4) & 15;
@@ -116,6 +133,12 @@ double value_by_formula(DType type, Raw r, int64_t i) {
       return k_value(r, i, k_nibble(48) | (r.u8(16 + i % 32) >> (i / 32) & 1) << 4);
     case DType::kQ6_K:
       return q6_k(r, i);
+    case DType::kIQ4_NL:
+      return r.f16(0) * kIq4[r.nibble(2, i)];
+    case DType::kIQ4_XS:
+      return iq4_xs(r, i);
+    case DType::kMXFP4:
+      return mxfp4(r, i);
     default:
       FAIL("no formula");
       return 0;
@@ -183,6 +206,12 @@ double worst_error(DType type) {
       return 2.75 / 31 * 1.1;
     case DType::kQ6_K:
       return 2.75 / 32 * 1.1;
+    case DType::kIQ4_NL:
+      return 0.5 * 24 / 127 * 1.2;  // the widest step of the table lies at its end
+    case DType::kIQ4_XS:
+      return 2.75 * 0.5 * 24 / 127 * 1.2;
+    case DType::kMXFP4:
+      return 0.25 / 2 * 1.01;
     default:
       return 0;
   }

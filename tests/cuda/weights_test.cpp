@@ -164,6 +164,8 @@ TEST_CASE("place: integers and fp8 stay as small as they were") {
   CHECK(placed_type({.name = "", .type = DType::kQ4_0}, 64) == "int4");
   CHECK(placed_type({.name = "", .type = DType::kQ8_0}, 64) == "I8");
   CHECK(placed_type({.name = "", .type = DType::kQ6_K}, 512) == "I8");
+  CHECK(placed_type({.name = "", .type = DType::kIQ4_XS}, 512) == "I8");
+  CHECK(placed_type({.name = "", .type = DType::kMXFP4}, 512) == "I8");
   CHECK(placed_type({.name = "", .type = DType::kQ4_K}, 512) == "F16");
   CHECK(placed_type({.name = "", .type = DType::kF8E4M3, .group = kPerRow}, 64) == "F8E4M3");
   CHECK(placed_type({.name = "", .type = DType::kBF16}, 64) == "BF16");

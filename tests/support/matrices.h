@@ -143,8 +143,10 @@ class StoredMatrix {
     };
     const int64_t size = info(view_.type).block_bytes;
     for (int64_t b = 0; view_.packed_bits == 0 && b < bytes; b += size) {
+      if (view_.type == DType::kMXFP4) row[b] = static_cast<std::byte>(118 + below(4));
       if (view_.type == DType::kQ6_K) put(b + 208);
       if (view_.type == DType::kQ5_0) put(b);
+      if (view_.type == DType::kIQ4_NL || view_.type == DType::kIQ4_XS) put(b);
       if (view_.type == DType::kQ5_1 || view_.type == DType::kQ4_K || view_.type == DType::kQ5_K) {
         put(b);
         put(b + 2);
@@ -180,9 +182,10 @@ class StoredMatrix {
 // Every kind of storage that has a way of its own through the kernels.
 inline std::vector<Storage> storages() {
   std::vector<Storage> all;
-  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3, DType::kQ8_0,
-                           DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ4_K,
-                           DType::kQ5_K, DType::kQ6_K, DType::kF64, DType::kU8, DType::kI16}) {
+  for (const DType type :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3, DType::kQ8_0, DType::kQ4_0,
+        DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,
+        DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4, DType::kF64, DType::kU8, DType::kI16}) {
     all.push_back({.name = std::string(name(type)), .type = type});
   }
   for (const int64_t group :
