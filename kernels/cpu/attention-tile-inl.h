@@ -158,7 +158,7 @@ class RangeAttention {
   void place(Scratch& scratch);
   void pack_queries() const;
   void start_rows() const;
-  void open_block(int64_t at, bool more);
+  void open_block(int64_t at);
   Block widened(const std::byte* tiles, float* to, int64_t row_width) const;
   const float* gathered_scales(const std::byte* tiles, float* to) const;
   void attend_block(int64_t first, int64_t count, const Partial& out);
@@ -259,7 +259,7 @@ void RangeAttention::attend(int64_t range, const Partial& out) {
   const int64_t first = first_visible(args_, rows_.tile.token) / kKeys * kKeys;
   const int64_t end = std::min((range + 1) * kRange, rows_.last_position() + 1);
   for (int64_t at = std::max(range * kRange, first); at < end; at += kKeys) {
-    open_block(at, at + kKeys < end);
+    open_block(at);
     for (int64_t row = 0; row < rows_.count(); row += kMostRows) {
       attend_block(row, std::min<int64_t>(kMostRows, rows_.count() - row), out);
     }
@@ -270,8 +270,7 @@ void RangeAttention::attend(int64_t range, const Partial& out) {
   }
 }
 
-// more: the next block belongs to this range, too.
-void RangeAttention::open_block(int64_t at, bool more) {
+void RangeAttention::open_block(int64_t at) {
   at_ = at;
   const int64_t offset = cache_ + at / kKvTile * tile_bytes_;
   const std::byte* const keys = args_.keys + offset;
@@ -285,7 +284,8 @@ void RangeAttention::open_block(int64_t at, bool more) {
     values_ = widened(values, wide_values_, width_);
     return;
   }
-  const int64_t ahead = more ? kKeys / kKvTile * tile_bytes_ : 0;
+  // The next block, also behind the range: that is most likely this thread's next one.
+  const int64_t ahead = kKeys / kKvTile * tile_bytes_;
   keys_ = {.tiles = keys, .tile_bytes = tile_bytes_, .width = kKvTile, .ahead = ahead};
   values_ = {.tiles = values, .tile_bytes = tile_bytes_, .width = width_, .ahead = ahead};
 }

@@ -167,6 +167,7 @@ struct PlainReader {
   static constexpr int kParts = 1;
   static constexpr bool kPlain = true;
   static constexpr bool kFromMemory = true;
+  static constexpr int64_t kLineColumns = kLine / kBytes;
   const std::byte* row;
   int64_t bytes;
   int64_t stride;
@@ -177,9 +178,13 @@ struct PlainReader {
   HWY_INLINE void begin(int64_t, int64_t) {}
   HWY_INLINE void prefetch(int64_t c, int rows) const {
     const int64_t at = c * kBytes + kAhead;
-    hwy::Prefetch(row + at + (at < bytes ? 0 : (rows - 1) * stride));
+    __builtin_prefetch(row + at + (at < bytes ? 0 : (rows - 1) * stride), 0, 2);  // into L2
   }
   HWY_INLINE Floats load(int64_t c) const { return kWiden(row + c * kBytes); }
+  // Of the row that lies `down` rows below.
+  HWY_INLINE Floats load(int64_t c, int64_t down) const {
+    return kWiden(row + down * stride + c * kBytes);
+  }
 };
 
 HWY_INLINE Floats load_f32(const void* from) { return load_bytes(kFloatTag, from); }

@@ -32,8 +32,9 @@ HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int64_t kChunk = 2048;  // long: the sums of lanes cost as much as 64 columns
-constexpr int64_t kRows = 4;      // rows at a time: four streams hide the latency of memory
+constexpr int64_t kChunk = 2048;    // long: the sums of lanes cost as much as 64 columns
+constexpr int64_t kRows = 4;        // rows at a time: four streams hide the latency of memory
+constexpr int64_t kStreamRows = 8;  // rows of floats at a time, for one token
 
 // AVX-512 and NEON have 32 vector registers, other targets 16.
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
@@ -184,6 +185,37 @@ void dot_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
   }
 }
 
+// Adds the products of kStreamRows rows of floats without scales with one token, over the whole
+// vectors of columns. Memory sets the pace: while some rows are multiplied, as many bytes of those
+// that come next are fetched into L2, in the order of their addresses. (Asking for the same rows a
+// little further on filled L1, where rows a page apart push each other out.)
+template <class Reader>
+void stream_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
+  constexpr int64_t kColumns = Reader::kLineColumns;
+  const Reader first(w, row0);
+  const auto* ahead = reinterpret_cast<const char*>(first.row + kStreamRows * w.row_stride);
+  const int64_t columns = whole_columns(w.columns);
+  for (int64_t chunk = 0; chunk < columns; chunk += kChunk) {
+    Floats sums[kStreamRows];
+    HONE_UNROLL for (Floats& sum : sums) sum = hn::Zero(kFloatTag);
+    const auto add = [&](int64_t c) HWY_ATTR {
+      const Floats x = hn::LoadU(kFloatTag, tokens.x + c);
+      HONE_UNROLL for (int r = 0; r < kStreamRows; ++r) {
+        sums[r] = hn::MulAdd(first.load(c, r), x, sums[r]);
+      }
+    };
+    const int64_t end = std::min(chunk + kChunk, columns);
+    int64_t c = chunk;
+    for (; c + kColumns <= end; c += kColumns) {
+      for (int64_t k = 0; k < kColumns; k += kLanes) add(c + k);
+      HONE_UNROLL for (int r = 0; r < kStreamRows; ++r) __builtin_prefetch(ahead + r * kLine, 0, 2);
+      ahead += kStreamRows * kLine;
+    }
+    for (; c < end; c += kLanes) add(c);
+    for (int r = 0; r < kStreamRows; ++r) tokens.sums[r] += sum_lanes(sums[r]);
+  }
+}
+
 template <int kPart = 0, class Reader>
 HWY_INLINE void store_step(const Reader& reader, int64_t c, float* out) {
   hn::StoreU(load_part<kPart>(reader, c), kFloatTag, out + kPart * kLanes);
@@ -218,6 +250,7 @@ struct Kernels {
   void (*decode)(const WeightView&, int64_t row, int64_t begin, int64_t end, float* out);
   DotFunction dot_one = nullptr;   // one row, one token; null: there is none of these
   DotFunction dot_rows = nullptr;  // kRows rows, one token
+  DotFunction stream = nullptr;    // kStreamRows rows, one token; null: memory is no limit
   DotFunction few_one = nullptr;   // one row, kFewTokens tokens; null: one after the other
   DotFunction few_rows = nullptr;  // kRows rows, kFewTokens tokens
 };
@@ -227,6 +260,7 @@ constexpr Kernels make_kernels() {
   Kernels kernels{.decode = decode_part<Reader>,
                   .dot_one = dot_rows<Reader, 1, 1>,
                   .dot_rows = dot_rows<Reader, kRows, 1>};
+  if constexpr (requires { Reader::kLineColumns; }) kernels.stream = stream_rows<Reader>;
   if constexpr (Reader::kFromMemory) {
     kernels.few_one = dot_rows<Reader, 1, kFewTokens>;
     kernels.few_rows = dot_rows<Reader, kRows, kFewTokens>;
@@ -317,12 +351,17 @@ class Decoder {
   explicit Decoder(const WeightView& weight) : weight_(weight), kernels_(choose_kernels(weight)) {}
 
   const WeightView& weight() const { return weight_; }
+  // Rows that dot() wants at once, for so many tokens; the last ones of a matrix may be fewer.
+  int64_t dot_rows(int64_t tokens) const {
+    return tokens == 1 && kernels_.stream ? kStreamRows : kRows;
+  }
   // Tokens for which dot() is the better way.
   int64_t most_dot_tokens() const { return kernels_.few_one ? 4 : kernels_.dot_one ? 1 : 0; }
 
   // Adds the products of `count` tokens with rows [row, row + rows), without the columns behind
   // whole_columns(): there must be most_dot_tokens().
   void dot(int64_t row, int64_t rows, int64_t count, const FewTokens& tokens) const {
+    if (rows == kStreamRows) return kernels_.stream(weight_, row, tokens);
     for (int64_t t = 0; t < count;) {
       const bool few = kernels_.few_one && count - t >= kFewTokens;
       FewTokens some = tokens;

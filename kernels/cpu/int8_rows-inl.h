@@ -43,7 +43,8 @@ enum class RunKind { kPlain, kMinimum, kHalves };
 // many rows at once, but the hardware's prefetcher follows few streams. Two ways around that:
 //
 // - In place, where each line of a row is used once and whole: while some rows are worked on, the
-//   product prefetches the next ones in the order of addresses (Codes::ahead).
+//   product prefetches the next ones in the order of addresses (Codes::ahead). A range's last rows
+//   do so, too: what lies behind them is this thread's next range, or the next matrix.
 // - In pieces of up to kPieceBytes a row, where codes are used several times: while one piece is
 //   worked on, the next is copied beside it, row by row. Rows whose distance is a power of two then
 //   do not push each other out of L1.
@@ -72,7 +73,7 @@ class RowStream {
     if (in_place_) {
       at_ = {};
       base_ = reinterpret_cast<const uint8_t*>(w_.payload + row * w_.row_stride);
-      ahead_ = row + kLanes < end_row_ ? base_ + kLanes * w_.row_stride : base_;
+      ahead_ = base_ + kLanes * w_.row_stride;
       return;
     }
     if (at_ == Place{row, 0}) return;

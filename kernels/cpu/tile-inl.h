@@ -233,9 +233,13 @@ void multiply_tiles(const Decoder& decoder, const float* x, const Area& area, Su
 
 void multiply_by_dot(const Decoder& decoder, const float* x, const Area& area, SumsView sums) {
   const int64_t columns = decoder.weight().columns;
-  for (int64_t r = 0; r < area.rows; r += kRows) {
-    decoder.dot(area.row + r, std::min(kRows, area.rows - r), area.tokens,
+  const int64_t most = decoder.dot_rows(area.tokens);
+  for (int64_t r = 0; r < area.rows;) {
+    const int64_t rest = area.rows - r;
+    const int64_t rows = rest >= most ? most : std::min(rest, kRows);
+    decoder.dot(area.row + r, rows, area.tokens,
                 {.x = x, .x_stride = columns, .sums = sums.at + r, .sum_stride = sums.stride});
+    r += rows;
   }
 }
 

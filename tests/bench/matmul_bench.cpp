@@ -131,6 +131,7 @@ class Matrices {
     view.group = storage.group;
     view.scale_type = DType::kBF16;
     view.scale_rows = shape.rows;
+    view.int8_input = true;  // as sessions choose on the CPU
     static constexpr std::byte kSparse{};
     view.index = storage.sparse ? &kSparse : nullptr;
     view.int8_input = !storage.exact;  // as programs do; no effect on floats
