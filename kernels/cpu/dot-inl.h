@@ -340,7 +340,7 @@ const Kernels& choose_kernels(const WeightView& w) {
   if (!scale_per_vector) return kAnyKernels;
   if (w.packed_bits != 0) return kernels_of_packed(w);
   if (w.type == DType::kI8) return kernels_of<GroupedReader<I8Codes>>(w);
-  if (w.type == DType::kF8E4M3) return kernels_of<GroupedReader<F8Codes>>(w);
+  if (w.type == DType::kF8E4M3 && !w.zeros) return kernels_of<F8Reader>(w);
   if (w.scales) return kAnyKernels;
   return kernels_without_scales(w);
 }

@@ -19,6 +19,7 @@
 #include "kernels/cpu/int8_panel-inl.h"
 #include "kernels/cpu/int8_sparse-inl.h"
 #include "kernels/cpu/int8_super_blocks-inl.h"
+#include "kernels/cpu/int8_unpack-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
@@ -118,12 +119,24 @@ std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_
 template <class Rows>
 constexpr Int8Kernel kInt8Kernel{Rows::kPerByte, make_int8_product<Rows>};
 
+inline Int8Kernel choose_unpacked_kernel(const WeightView& w) {
+#if HWY_TARGET == HWY_AVX3
+  if (!has_byte_permutation()) return {};
+  if (w.packed_bits == 3) return kInt8Kernel<UnpackedRows<3>>;
+  if (w.packed_bits == 5) return kInt8Kernel<UnpackedRows<5>>;
+  if (w.packed_bits == 6) return kInt8Kernel<UnpackedRows<6>>;
+  if (w.packed_bits == 7) return kInt8Kernel<UnpackedRows<7>>;
+#endif
+  static_cast<void>(w);
+  return {};
+}
+
 inline Int8Kernel choose_plain_kernel(const WeightView& w, int64_t run) {
   if (w.packed_bits == 0 && w.type == DType::kI8) return kInt8Kernel<PlainRows<8, true>>;
   if (w.packed_bits == 8) return kInt8Kernel<PlainRows<8, false>>;
   if (w.packed_bits == 4) return kInt8Kernel<PlainRows<4, false>>;
   if (w.packed_bits == 2 && run >= 64) return kInt8Kernel<PlainRows<2, false>>;
-  return {};
+  return choose_unpacked_kernel(w);
 }
 
 inline Int8Kernel choose_sparse_kernel(const WeightView& w) {

@@ -322,26 +322,22 @@ class GroupTable {
 //   factor(run, half)       kHalves; factors_of_four(run, i): AVX-512, of an even run and of the
 //                           next one, [half][row] of rows 4i to 4i + 3
 
-// I8, and packed integers of 2, 4 or 8 bits: bytes as they lie.
-template <int kBits, bool kTwosComplement>
-class PlainRows {
+// What integers of kBits bits have in common: scales and zero points by groups, a run a unit.
+template <int kBits>
+class GroupedRows {
  public:
-  static constexpr int kPerByte = 8 / kBits;
-  static constexpr bool kSigned = kTwosComplement;
   static constexpr RunKind kKind = RunKind::kPlain;
   static constexpr bool kPairs = false;
   static constexpr bool kInPlace = true;
 
-  explicit PlainRows(const WeightView& w)
-      : table_(w), has_zeros_(w.zeros != nullptr), unit_bytes_(input_run(w) / kPerByte) {
+  explicit GroupedRows(const WeightView& w)
+      : table_(w), has_zeros_(w.zeros != nullptr), unit_bytes_(input_run(w) * kBits / 8) {
     if (w.scales && w.group != w.columns) runs_per_group_ = w.group / input_run(w);
   }
 
   int64_t unit_bytes() const { return unit_bytes_; }
   static constexpr int64_t unit_runs() { return 1; }
   void start(int64_t row, int64_t count) { table_.start(row, count); }
-  HWY_INLINE void begin(const Codes&, int64_t) {}
-  HWY_INLINE Codes codes(const Codes& units, int64_t) { return units; }
 
   HWY_INLINE Floats scale(int64_t run) const { return table_.scale(run / runs_per_group_); }
   bool has_zeros() const { return has_zeros_; }
@@ -355,6 +351,18 @@ class PlainRows {
   bool has_zeros_;
   int64_t unit_bytes_;
   int64_t runs_per_group_ = kEndless;
+};
+
+// I8, and packed integers of 2, 4 or 8 bits: bytes as they lie.
+template <int kBits, bool kTwosComplement>
+class PlainRows : public GroupedRows<kBits> {
+ public:
+  static constexpr int kPerByte = 8 / kBits;
+  static constexpr bool kSigned = kTwosComplement;
+
+  using GroupedRows<kBits>::GroupedRows;
+  HWY_INLINE void begin(const Codes&, int64_t) {}
+  HWY_INLINE Codes codes(const Codes& units, int64_t) { return units; }
 };
 
 }  // namespace

@@ -116,6 +116,35 @@ TEST_CASE("matmul: a token alone gives the bytes it gives in a batch, for any nu
   }
 }
 
+TEST_CASE("matmul: a NaN of fp8 stays in its row; scales may be huge") {
+  const int64_t columns = 400;
+  std::vector<std::byte> payload(4 * columns, std::byte{0x31});
+  payload[1 * columns + 130] = std::byte{0x7f};
+  payload[2 * columns + 399] = std::byte{0xff};
+  const float scales[] = {0.3f, 0.3f, 0.3f, 0x1.8p120f};  // 2^8 times the last has no float
+  WeightView w;
+  w.payload = payload.data();
+  w.type = DType::kF8E4M3;
+  w.rows = 4;
+  w.columns = w.row_stride = w.group = columns;
+  w.scales = reinterpret_cast<const std::byte*>(scales);
+  w.scale_rows = 4;
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 1);
+    for (const int64_t c : {0, 127, 128, 399}) {  // one column alone: its value
+      std::vector<float> x(columns, 0.0f);
+      x[c] = 1;
+      const auto out = product(*backend, w, x, 1);
+      const float value = f8e4m3_to_f32(0x31);
+      INFO(level << " " << c);
+      CHECK(out[0] == value * scales[0]);
+      CHECK(std::isnan(out[1]));
+      CHECK(std::isnan(out[2]));
+      CHECK(out[3] == value * scales[3]);
+    }
+  }
+}
+
 // 2:4 expands two vectors at a time; a row can end after one, or in the middle of one.
 TEST_CASE("matmul: a row of 2:4 may end anywhere, for one token as for two") {
   for (const std::string& level : levels()) {

@@ -1,0 +1,90 @@
+// Packed integers of 3, 5, 6 or 7 bits as a storage of int8_rows-inl.h: two instructions give 64 of
+// them a byte each. For AVX-512 with VBMI; elsewhere these matrices are multiplied as floats.
+// Compiled per target.
+#if defined(HONE_CPU_INT8_UNPACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HONE_CPU_INT8_UNPACK_INL_H_
+#undef HONE_CPU_INT8_UNPACK_INL_H_
+#else
+#define HONE_CPU_INT8_UNPACK_INL_H_
+#endif
+
+#include <array>
+
+#include "kernels/cpu/int8_rows-inl.h"
+
+#if HWY_TARGET == HWY_AVX3
+HWY_BEFORE_NAMESPACE();
+namespace hone::cpu::HWY_NAMESPACE {
+namespace {
+
+inline bool has_byte_permutation() {
+  static const bool has = __builtin_cpu_supports("avx512vbmi");
+  return has;
+}
+
+// Both written as their instructions, which Highway's AVX3 does not promise.
+//
+// Byte i of the result: byte from[i] of `bytes`.
+HWY_INLINE __m512i permute_bytes(__m512i from, __m512i bytes) {
+  __m512i permuted;
+  asm("vpermb %2, %1, %0" : "=v"(permuted) : "v"(from), "v"(bytes));
+  return permuted;
+}
+// Byte i of each 64 bits of the result: the eight bits of those from bit shifts[i] on.
+HWY_INLINE __m512i shift_bytes(__m512i shifts, __m512i bits) {
+  __m512i shifted;
+  asm("vpmultishiftqb %2, %1, %0" : "=v"(shifted) : "v"(shifts), "v"(bits));
+  return shifted;
+}
+
+template <int kBits>
+class UnpackedRows : public GroupedRows<kBits> {
+ public:
+  static constexpr int kPerByte = 1;
+  static constexpr bool kSigned = false;
+
+  explicit UnpackedRows(const WeightView& w) : GroupedRows<kBits>(w), run_(input_run(w)) {}
+
+  HWY_INLINE void begin(const Codes& units, int64_t) {
+    for (int64_t r = 0; r < kLanes; ++r) {
+      const uint8_t* const from = units.bytes + r * units.stride;
+      // Of a run of 32 the second half is nothing: the next row overwrites it.
+      for (int64_t i = 0; i < run_; i += 64) {
+        unpack(from + i / 8 * kBits, std::min<int64_t>(64, run_ - i), codes_ + r * run_ + i);
+      }
+      __builtin_prefetch(units.ahead + r * this->unit_bytes(), 0, 2);
+    }
+  }
+  HWY_INLINE Codes codes(const Codes&, int64_t) { return {codes_, run_, codes_}; }
+
+ private:
+  // Eight codes are kBits bytes.
+  static constexpr auto kFrom = [] {
+    std::array<uint8_t, 64> from{};
+    for (int i = 0; i < 64; ++i) {
+      from[i] = static_cast<uint8_t>(std::min(i / 8 * kBits + i % 8, 8 * kBits - 1));
+    }
+    return from;
+  }();
+
+  static HWY_INLINE void unpack(const uint8_t* from, int64_t count, uint8_t* to) {
+    const __mmask64 there = ~uint64_t{0} >> (64 - count / 8 * kBits);
+    const __m512i packed = _mm512_maskz_loadu_epi8(there, from);
+    const __m512i eights = permute_bytes(_mm512_loadu_si512(kFrom.data()), packed);
+    constexpr int64_t b = kBits;
+    constexpr int64_t kShifts =
+        b << 8 | 2 * b << 16 | 3 * b << 24 | 4 * b << 32 | 5 * b << 40 | 6 * b << 48 | 7 * b << 56;
+    const __m512i codes = shift_bytes(_mm512_set1_epi64(kShifts), eights);
+    _mm512_storeu_si512(to, _mm512_and_si512(codes, _mm512_set1_epi8((1 << kBits) - 1)));
+  }
+
+  int64_t run_;
+  alignas(64) uint8_t codes_[kLanes * kLongestRun + 64];
+};
+
+}  // namespace
+}  // namespace hone::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#endif  // per-target include guard
