@@ -1,31 +1,15 @@
 // Opens the CUDA backend's plug-in, which lies beside libhone.so: a machine without a driver, or
 // without the toolkit's libraries, never loads it.
-#include <dlfcn.h>
-
 #include <cstdlib>
 
 #include "kernels/cuda/plugin.h"
 #include "kernels/open_cuda.h"
+#include "kernels/shared_library.h"
 
 namespace hone {
 namespace {
 
 constexpr const char* kFile = "libhone-cuda.so";
-
-// The folder of the library (or program) that holds this function, with its slash.
-std::string own_folder() {
-  Dl_info info;
-  if (!dladdr(reinterpret_cast<const void*>(&open_cuda_backend), &info) || !info.dli_fname) {
-    return "";
-  }
-  const std::string path = info.dli_fname;
-  return path.substr(0, path.rfind('/') + 1);
-}
-
-std::string dl_error() {
-  const char* const text = dlerror();
-  return text ? text : "unknown error";
-}
 
 // Looking for the driver first is cheap; the plug-in brings libraries of hundreds of megabytes.
 bool has_driver() { return dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr; }
@@ -34,13 +18,13 @@ const CudaPlugin* load(std::string* why) {
   // Another plug-in: tests run the backend's kernels on an emulator, which needs no driver.
   const char* const chosen = std::getenv("HONE_CUDA_PLUGIN");
   if (!chosen && !has_driver()) {
-    *why = "cuda: no NVIDIA driver here (" + dl_error() + ")";
+    *why = "cuda: no NVIDIA driver here (" + library_fault() + ")";
     return nullptr;
   }
-  const std::string path = chosen ? chosen : own_folder() + kFile;
+  const std::string path = chosen ? chosen : library_folder() + kFile;
   void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library) {
-    *why = "cuda: " + dl_error() + "; are the CUDA toolkit's libraries installed?";
+    *why = "cuda: " + library_fault() + "; are the CUDA toolkit's libraries installed?";
     return nullptr;
   }
   const auto entry = reinterpret_cast<CudaPluginEntry*>(dlsym(library, kCudaPluginEntry));
