@@ -7,6 +7,10 @@ pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)            # libhwy-dev
 pkg_check_modules(oniguruma REQUIRED IMPORTED_TARGET oniguruma)   # libonig-dev
 pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET libutf8proc)  # libutf8proc-dev
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)      # libxxhash-dev
+if(NOT HONE_SANITIZE)  # Open MPI leaks what it takes at its start
+  set(MPI_CXX_SKIP_MPICXX ON)
+  find_package(MPI COMPONENTS CXX)                                # libopenmpi-dev, optional
+endif()
 if(HONE_TESTS)
   find_package(doctest REQUIRED)                                  # doctest-dev
 endif()

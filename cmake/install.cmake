@@ -40,9 +40,11 @@ if(programs)
           DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 endif()
 
-if(TARGET hone_cuda)  # beside libhone.so, which opens it
-  install(TARGETS hone_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-endif()
+foreach(plugin hone_cuda hone_mpi)  # beside libhone.so, which opens them
+  if(TARGET ${plugin})
+    install(TARGETS ${plugin} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  endif()
+endforeach()
 
 set(CPACK_PACKAGE_CONTACT "The hone developers <hone@localhost>")
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)

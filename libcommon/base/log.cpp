@@ -9,8 +9,10 @@ namespace {
 
 std::string program_name = "hone";
 bool verbose_on = false;
+bool muted_on = false;
 
 void say(std::string_view prefix, const std::string& text) {
+  if (muted_on) return;
   // One write per line: stages of a pipe share a terminal.
   const std::string line = program_name + ": " + std::string(prefix) + text + "\n";
   std::fwrite(line.data(), 1, line.size(), stderr);
@@ -21,6 +23,8 @@ void say(std::string_view prefix, const std::string& text) {
 void set_log_program(std::string_view name) { program_name = name; }
 void set_verbose(bool on) { verbose_on = on; }
 bool verbose() { return verbose_on; }
+void set_muted(bool on) { muted_on = on; }
+bool muted() { return muted_on; }
 
 void log_warning(const std::string& text) { say("warning: ", text); }
 void log_note(const std::string& text) { say("", text); }
@@ -29,7 +33,9 @@ void log_verbose(const std::string& text) {
 }
 
 Progress::Progress(std::string label, int64_t total_bytes)
-    : label_(std::move(label)), total_(total_bytes), visible_(isatty(STDERR_FILENO) == 1) {}
+    : label_(std::move(label)),
+      total_(total_bytes),
+      visible_(!muted_on && isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() {
   if (visible_ && drawn_percent_ >= 0) std::fputs("\r\033[K", stderr);

@@ -11,6 +11,9 @@ namespace hone {
 void set_log_program(std::string_view name);
 void set_verbose(bool on);
 bool verbose();
+// Of several processes that do one work, one speaks.
+void set_muted(bool on);
+bool muted();
 
 void log_warning(const std::string& text);
 void log_note(const std::string& text);     // always
