@@ -41,6 +41,7 @@ class Builder {
   WeightKey key(Role role, bool bias = false) const { return {role, bias, layer_}; }
 
   int linear(int x, Role role, int64_t out, bool bias);
+  int linear_over_ranks(int x, Role role, bool bias);
   int normalise(int x, Role role, int64_t dim);
   int add(int a, int b, std::string_view name);
   int rotate(int x, int64_t heads, const AttentionSpec& attention, std::string_view name);
@@ -62,6 +63,14 @@ int Builder::linear(int x, Role role, int64_t out, bool bias) {
     y = node(OpKind::kAddBias, {y}, out, {.weights = {key(role, true)}, .name = name + " bias"});
   }
   return y;
+}
+
+// A product whose inputs are spread over the ranks: the sum of their parts. One rank adds the bias.
+int Builder::linear_over_ranks(int x, Role role, bool bias) {
+  const int part = linear(x, role, spec_.hidden, bias && spec_.shard.rank == 0);
+  if (spec_.shard.whole()) return part;
+  return node(OpKind::kAllReduce, {part}, spec_.hidden,
+              {.name = name_of(role_name(role)) + " sum"});
 }
 
 // RMS or layer norm over runs of `dim` elements: whole rows, or single heads (q and k norms, which
@@ -121,13 +130,14 @@ int Builder::attention(int x, const AttentionSpec& a) {
                             .head_dim = a.head_dim,
                             .scale = a.scale,
                             .window = a.window,
-                            .alibi = spec_.positions == PositionKind::kAlibi};
+                            .alibi = spec_.positions == PositionKind::kAlibi,
+                            .shard = spec_.shard};
   const int state =
       node(OpKind::kKvStore, {k, v}, 0, {.attributes = shape, .name = name_of("kv cache")});
   graph_.values[static_cast<size_t>(state)].rows = Rows::kState;
   const int mixed = node(OpKind::kAttention, {q, state}, a.heads * a.head_dim,
                          {.attributes = shape, .name = name_of("attention")});
-  return linear(mixed, Role::kAttentionOutput, spec_.hidden, a.output_bias);
+  return linear_over_ranks(mixed, Role::kAttentionOutput, a.output_bias);
 }
 
 // x: [tokens, hidden], normalised. down(act(gate x) * up x), or down(act(up x)).
@@ -145,14 +155,19 @@ int Builder::ffn(int x, const FfnSpec& f) {
     h = node(OpKind::kUnary, {up}, f.dim,
              {.attributes = activation, .name = name_of("ffn activation")});
   }
-  return linear(h, Role::kDown, spec_.hidden, f.bias);
+  return linear_over_ranks(h, Role::kDown, f.bias);
 }
 
 // Only the rows whose logits are wanted pass the final norm and the head, the widest matmul of all.
+// Ranks have a part of the vocabulary each.
 int Builder::logits(int x) {
   const int wanted = node(OpKind::kGatherRows, {x}, spec_.hidden, {.name = "wanted rows"});
   graph_.values[static_cast<size_t>(wanted)].rows = Rows::kWanted;
-  return linear(normalise(wanted, Role::kFinalNorm, spec_.hidden), Role::kHead, spec_.vocab, false);
+  const int64_t own = part_of(spec_.vocab, 1, spec_.shard).count;
+  const int normalised = normalise(wanted, Role::kFinalNorm, spec_.hidden);
+  const int logits = linear(normalised, Role::kHead, own, false);
+  if (spec_.shard.whole()) return logits;
+  return node(OpKind::kAllGather, {logits}, spec_.vocab, {.name = "logits of all ranks"});
 }
 
 Graph Builder::build() {

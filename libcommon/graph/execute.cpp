@@ -181,13 +181,41 @@ class NodeRunner {
                     .capacity = step_.capacity,
                     .scale = a_.scale,
                     .window = a_.window,
-                    .alibi_slopes = a_.alibi ? e_.slopes_.at(a_.heads)->as<float>() : nullptr});
+                    .alibi_slopes = slopes()});
   }
 
   void gated_activation() const {
     ops_.gated_activation(
         {.gate = in(0), .up = in(1), .out = out(), .count = count(), .activation = a_.activation});
   }
+
+  // `exchange` from the input to the output, both in the host's memory.
+  template <typename Exchange>
+  void on_host(const Exchange& exchange) const {
+    CHECK(e_.ranks_ != nullptr);
+    if (e_.backend_.shares_host_memory()) return exchange(in(0), out());
+    RankScratch& host = e_.scratch_;
+    host.in.resize(static_cast<size_t>(rows() * columns_of(node_.inputs[0])));
+    host.out.resize(static_cast<size_t>(count()));
+    e_.backend_.copy_out(host.in.data(), in(0), host.in.size() * sizeof(float));
+    exchange(host.in.data(), host.out.data());
+    e_.backend_.copy_in(out(), host.out.data(), host.out.size() * sizeof(float));
+  }
+
+  void all_reduce() const {
+    on_host([&](const float* x, float* sum) {
+      all_reduce_sum(*e_.ranks_, x, sum, count(), e_.scratch_.parts);
+    });
+  }
+
+  void all_gather() const {
+    const int64_t columns = columns_of(node_.outputs[0]);
+    on_host([&](const float* x, float* all) {
+      all_gather_columns(*e_.ranks_, {x, all, rows(), columns}, e_.scratch_.parts);
+    });
+  }
+
+  const float* slopes() const { return a_.alibi ? e_.slopes_.at(a_.heads)->as<float>() : nullptr; }
 
   const Executor& e_;
   const OpTable& ops_;
@@ -236,6 +264,10 @@ void NodeRunner::run() const {
                                .out = out(),
                                .count = rows(),
                                .dim = columns_of(node_.outputs[0])});
+    case OpKind::kAllReduce:
+      return all_reduce();
+    case OpKind::kAllGather:
+      return all_gather();
   }
 }
 
@@ -246,6 +278,9 @@ bool has_kernel(const Backend& backend, OpKind op) {
       return run.rms_norm.function && run.layer_norm.function;
     case OpKind::kRotaryAttention:
       return run.rope_kv_store.function && run.attention.function;
+    case OpKind::kAllReduce:
+    case OpKind::kAllGather:
+      return true;
 #define X(Name, name)   \
   case OpKind::k##Name: \
     return run.name.function != nullptr;
@@ -267,15 +302,21 @@ bool has_kernel(const Backend& backend, OpKind op) {
   return false;
 }
 
-Executor::Executor(Backend& backend, const Graph& graph, const WeightTable& weights)
-    : backend_(backend), graph_(graph), weights_(weights), buffers_(graph.values.size(), nullptr) {
+Executor::Executor(Backend& backend, const Graph& graph, const WeightTable& weights,
+                   Communicator* ranks)
+    : backend_(backend),
+      graph_(graph),
+      weights_(weights),
+      ranks_(ranks),
+      buffers_(graph.values.size(), nullptr) {
   for (const Node& node : graph.nodes) {
     const int64_t heads = node.attributes.heads;
     if (!node.attributes.alibi || slopes_.contains(heads)) continue;
-    const std::vector<float> slopes = alibi_slopes(heads);
-    const size_t bytes = slopes.size() * sizeof(float);
+    const Shard& shard = node.attributes.shard;
+    const std::vector<float> slopes = alibi_slopes(heads * shard.count);  // of all ranks' heads
+    const size_t bytes = static_cast<size_t>(heads) * sizeof(float);
     Buffer buffer(backend, static_cast<int64_t>(bytes));
-    backend.copy_in(buffer.as<void>(), slopes.data(), bytes);
+    backend.copy_in(buffer.as<void>(), slopes.data() + heads * shard.rank, bytes);
     slopes_.emplace(heads, std::make_shared<const Buffer>(std::move(buffer)));
   }
 }

@@ -12,6 +12,7 @@
 #include "libcommon/graph/graph.h"
 #include "libcommon/graph/plan.h"
 #include "libcommon/graph/weight_table.h"
+#include "libcommon/ranks/communicator.h"
 
 namespace hone {
 
@@ -43,14 +44,21 @@ struct StepInputs {
   int64_t capacity = 0;                  // positions in the cache, a multiple of kKvTile
 };
 
+// Host memory of what ranks tell each other, kept from step to step.
+struct RankScratch {
+  std::vector<float> parts;
+  std::vector<float> in, out;  // of a backend with memory of its own
+};
+
 // True where the backend has a kernel for every form of the op.
 bool has_kernel(const Backend& backend, OpKind op);
 
 // A graph bound to a backend, weights in the backend's memory (placed_weights.h) and values there;
-// what it refers to must outlive it.
+// what it refers to must outlive it. ranks: of a graph of one rank's part.
 class Executor {
  public:
-  Executor(Backend& backend, const Graph& graph, const WeightTable& weights);
+  Executor(Backend& backend, const Graph& graph, const WeightTable& weights,
+           Communicator* ranks = nullptr);
 
   // Where the values lie. arena: plan.arena_bytes, in the backend's memory.
   void bind(const Plan& plan, std::byte* arena);
@@ -68,6 +76,8 @@ class Executor {
   Backend& backend_;
   const Graph& graph_;
   const WeightTable& weights_;
+  Communicator* ranks_;
+  mutable RankScratch scratch_;
   std::vector<float*> buffers_;                              // by value id
   std::map<int64_t, std::shared_ptr<const Buffer>> slopes_;  // ALiBi, by number of heads
 };

@@ -19,7 +19,8 @@
 namespace hone {
 
 // One row per kind of node: X(Name, name, inputs from, to, outputs from, to). The backend op that
-// runs it has the same name (norm: rms_norm or layer_norm).
+// runs it has the same name (norm: rms_norm or layer_norm); all_reduce and all_gather, which stand
+// where ranks share a model, are the communicator's.
 #define FOR_EACH_OP_KIND(X)                        \
   X(Embed, embed, 0, 0, 1, 1)                      \
   X(Matmul, matmul, 1, 2, 1, 1)                    \
@@ -35,7 +36,9 @@ namespace hone {
   X(RotaryAttention, rotary_attention, 3, 3, 1, 1) \
   X(Unary, unary, 1, 1, 1, 1)                      \
   X(GatedActivation, gated_activation, 2, 2, 1, 1) \
-  X(GatherRows, gather_rows, 1, 1, 1, 1)
+  X(GatherRows, gather_rows, 1, 1, 1, 1)           \
+  X(AllReduce, all_reduce, 1, 1, 1, 1)             \
+  X(AllGather, all_gather, 1, 1, 1, 1)
 
 enum class OpKind : uint8_t {
 #define X(Name, name, in_from, in_to, out_from, out_to) k##Name,
@@ -91,6 +94,7 @@ struct Attributes {
   double scale = 0.0;                         // *attention
   int64_t window = 0;                         // *attention
   bool alibi = false;                         // *attention
+  Shard shard = {};                           // *attention: whose heads of heads * shard.count
 };
 
 struct Node {

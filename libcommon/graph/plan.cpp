@@ -26,6 +26,7 @@ constexpr InPlace kInPlace[] = {
     {OpKind::kGatedActivation, 0, 0},
     {OpKind::kGatedActivation, 0, 1},
     {OpKind::kMatmul, 0, 1},  // the residual
+    {OpKind::kAllReduce, 0, 0},
     {OpKind::kNorm, 0, 0},
     {OpKind::kNorm, 1, 0},
     {OpKind::kNorm, 1, 1},

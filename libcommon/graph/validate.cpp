@@ -67,6 +67,7 @@ bool columns_agree(const Place& p) {
     case OpKind::kQkvMatmul:
     case OpKind::kAttention:
     case OpKind::kRotaryAttention:
+    case OpKind::kAllGather:
       return true;
     case OpKind::kMatmul:
       return p.node.inputs.size() < 2 || p.in(1).columns == p.out(0).columns;

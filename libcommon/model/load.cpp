@@ -9,6 +9,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/base/utf8.h"
 #include "libcommon/model/load_plan.h"
+#include "libcommon/model/shard.h"
 #include "libcommon/model/weights.h"
 
 namespace hone {
@@ -196,20 +197,6 @@ class Assembler {
     return view;
   }
 
-  // Rows [first, first + count) of a matrix.
-  static WeightView rows_of(WeightView view, int64_t first, int64_t count) {
-    view.payload += first * view.row_stride;
-    const int64_t groups = view.group == 0 ? 0 : view.columns / view.group;
-    if (view.scales && view.scale_rows == view.rows) {
-      view.scales += first * row_bytes(view.scale_type, groups);
-      view.scale_rows = count;
-    }
-    if (view.zeros) view.zeros += first * groups;
-    if (view.index) view.index += first * (view.columns / 8);
-    view.rows = count;
-    return view;
-  }
-
   void place(const StoredWeight& weight, const TensorSpec& spec) {
     if (spec.shape.size() == 1) return place_vector(spec, vector_of(weight));
     const WeightView view = view_of(weight, spec);
@@ -227,9 +214,9 @@ class Assembler {
     const int64_t q = attention.heads * attention.head_dim;
     const int64_t kv = attention.kv_heads * attention.head_dim;
     LayerWeights& layer = layer_of(spec);
-    layer.q = rows_of(view, 0, q);
-    layer.k = rows_of(view, q, kv);
-    layer.v = rows_of(view, q + kv, kv);
+    layer.q = rows_of(view, {0, q});
+    layer.k = rows_of(view, {q, kv});
+    layer.v = rows_of(view, {q + kv, kv});
   }
 
   WeightView* matrix_slot(const TensorSpec& spec) {

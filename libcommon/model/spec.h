@@ -9,6 +9,7 @@
 
 #include "kernels/ops.h"
 #include "libcommon/io/checkpoint.h"
+#include "libcommon/ranks/shard.h"
 
 namespace hone {
 
@@ -110,6 +111,7 @@ struct ModelSpec {
   PositionKind positions = PositionKind::kRope;
   RopeSpec rope;
   bool tied = false;  // head = embedding
+  Shard shard;        // whose part of the model layers describe; the rest is the whole model's
   std::vector<LayerSpec> layers;
   std::vector<TensorSpec> tensors;  // all, in execution order
 

@@ -56,7 +56,7 @@ class Run {
   std::vector<GenerateResult> run() {
     fill_slots();
     while (any_busy()) {
-      if (control_.cancel && control_.cancel->load()) {
+      if (cancelled()) {
         cancel_all();
         break;
       }
@@ -69,6 +69,11 @@ class Run {
  private:
   bool any_busy() const {
     return std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.busy; });
+  }
+
+  // Ranks that share a model stop at the same step.
+  bool cancelled() const {
+    return control_.cancel && on_any_rank(session_.options().ranks, control_.cancel->load());
   }
 
   void fill_slots() {

@@ -119,6 +119,10 @@ std::string benchmark_text(const Json& results, ReportFormat format) {
   for (const Json& model : results["models"]) text += model_line(model);
   for (const Json& row : results["quality"]) text += quality_line(row);
   for (const Json& peak : results["peaks"]) text += peak_line(peak);
+  if (results.contains("ranks")) {
+    text +=
+        formatted("%d ranks together; threads are those of each\n", results["ranks"].get<int>());
+  }
   return text + "peak memory " + human_bytes(results["peak_memory_bytes"].get<double>()) + "\n";
 }
 

@@ -28,7 +28,8 @@ Json model_row(const BenchmarkSubject& subject, double first_token_seconds);
 
 Json peaks_row(int threads, const MachinePeaks& peaks);
 
-// Speed table, then a line for each model, each quality row and the machine. CSV: the table only.
+// Speed table, then a line for each model, each quality row, the machine and the ranks, if several.
+// CSV: the table only.
 std::string benchmark_text(const Json& results, ReportFormat format);
 
 }  // namespace hone

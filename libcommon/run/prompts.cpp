@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <limits>
+#include <sstream>
 
 #include "libcommon/base/error.h"
 
@@ -93,6 +94,24 @@ std::vector<Prompt> parse_prompts(std::string_view jsonl, const std::string& sub
     if (prompts.back().id.is_null()) prompts.back().id = number;
   }
   return prompts;
+}
+
+std::vector<Prompt> share_of(const std::vector<Prompt>& prompts, const Shard& shard) {
+  std::vector<Prompt> own;
+  for (auto i = static_cast<size_t>(shard.rank); i < prompts.size();
+       i += static_cast<size_t>(shard.count)) {
+    own.push_back(prompts[i]);
+  }
+  return own;
+}
+
+std::string lines_in_order(const std::vector<std::string>& shares) {
+  std::vector<std::istringstream> readers;
+  for (const std::string& share : shares) readers.emplace_back(share);
+  std::string lines;
+  std::string line;
+  for (size_t i = 0; std::getline(readers[i % readers.size()], line); ++i) lines += line + "\n";
+  return lines;
 }
 
 std::vector<int32_t> parse_token_ids(const std::string& text, const std::string& option) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "libcommon/io/json.h"
+#include "libcommon/ranks/shard.h"
 
 namespace hone {
 
@@ -27,6 +28,11 @@ struct Prompt {
 // Empty lines are skipped. Throws Error("FILE: line N: ...") for bad JSON, unknown keys, neither or
 // both of prompt and token_ids.
 std::vector<Prompt> parse_prompts(std::string_view jsonl, const std::string& subject);
+
+// Of prompts spread over ranks, those of one: each takes every n-th.
+std::vector<Prompt> share_of(const std::vector<Prompt>& prompts, const Shard& shard);
+// What the ranks made of their shares, a line for each prompt: all lines in the prompts' order.
+std::string lines_in_order(const std::vector<std::string>& shares);
 
 // "1,2,3" or "1 2 3".
 std::vector<int32_t> parse_token_ids(const std::string& text, const std::string& option);

@@ -9,6 +9,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/graph/buffer.h"
 #include "libcommon/graph/cost.h"
+#include "libcommon/model/shard.h"
 #include "libcommon/run/device_model.h"
 #include "libcommon/run/kv_cache.h"
 #include "libcommon/run/rope_table.h"
@@ -50,14 +51,15 @@ std::optional<Compute> compute_from_name(std::string_view name) {
 
 struct Session::State {
   State(std::shared_ptr<const LoadedModel> loaded, const SessionOptions& chosen)
-      : model(std::move(loaded)),
+      : whole(std::move(loaded)),
+        model(chosen.ranks ? shard_model(whole, chosen.ranks->shard()) : whole),
         options(chosen),
         context(checked_context(*model, options)),
         placed(place_model(*model, options)),
         cache(*placed.backend, model->spec,
               {.sequences = options.sequences, .limit = context, .type = placed.kv_type}),
         rope(*placed.backend, model->spec),
-        runner(placed),
+        runner(placed, options.ranks),
         lengths(static_cast<size_t>(options.sequences), 0) {}
 
   void check_memory(int64_t cache_bytes, int64_t activation_bytes) const;
@@ -68,7 +70,8 @@ struct Session::State {
   std::span<const float> run_chunk(std::span<const StepToken> tokens,
                                    std::span<const int64_t> reached);
 
-  std::shared_ptr<const LoadedModel> model;
+  std::shared_ptr<const LoadedModel> whole;
+  std::shared_ptr<const LoadedModel> model;  // this rank's part, where ranks share it
   SessionOptions options;
   int64_t context;
   DeviceModel placed;
@@ -229,8 +232,14 @@ SessionMemory Session::memory() const {
 
 TokenCost Session::token_cost(int64_t depth) const {
   const State& s = *state_;
-  const Cost cost = total_cost(s.placed.graph, s.placed.graph.nodes, s.placed.weights.table,
-                               {.depth = depth, .kv_type = s.placed.kv_type});
+  const CostShape shape = {.depth = depth, .kv_type = s.placed.kv_type};
+  Cost cost;
+  if (s.options.ranks) {
+    const Graph graph = build_graph(s.whole->spec);
+    cost = total_cost(graph, graph.nodes, weight_table(*s.whole), shape);
+  } else {
+    cost = total_cost(s.placed.graph, s.placed.graph.nodes, s.placed.weights.table, shape);
+  }
   return {.weight_bytes = cost.weight_bytes, .cache_bytes = cost.cache_bytes, .flops = cost.flops};
 }
 

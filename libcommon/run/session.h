@@ -23,6 +23,7 @@
 #include "kernels/probe.h"
 #include "libcommon/graph/graph.h"
 #include "libcommon/model/weights.h"
+#include "libcommon/ranks/communicator.h"
 
 namespace hone {
 
@@ -57,6 +58,9 @@ struct SessionOptions {
   // Of cached keys and values: F32, F16, BF16 or I8. Unset: F32, on a GPU F16.
   std::optional<DType> kv_type = {};
   int64_t max_memory = 0;  // bytes of weights in memory, caches and activations; 0: no limit
+  // Ranks that share the model, each with a part of every layer, and make the same steps together:
+  // each gets all logits. Null: this process has all of it.
+  Communicator* ranks = nullptr;
 };
 
 // Bytes a session holds. Caches grow with the sequences' length up to `cache_limit`.
@@ -68,7 +72,7 @@ struct SessionMemory {
   int64_t total() const { return weights + cache + activations; }
 };
 
-// What one decoded token costs, from the shapes: the figures behind "GB/s" and "GFLOP/s".
+// What one decoded token costs all ranks, from the shapes: the figures behind "GB/s" and "GFLOP/s".
 struct TokenCost {
   int64_t weight_bytes = 0;  // of weights as stored, read once per step whatever the batch
   int64_t cache_bytes = 0;   // keys and values read and written

@@ -13,10 +13,11 @@ constexpr auto kIndexBytes = static_cast<int64_t>(sizeof(int32_t));
 
 }  // namespace
 
-StepRunner::StepRunner(const DeviceModel& model)
+StepRunner::StepRunner(const DeviceModel& model, Communicator* ranks)
     : model_(model),
       backend_(*model.backend),
-      executor_(*model.backend, model.graph, model.weights.table) {}
+      alone_(ranks == nullptr),
+      executor_(*model.backend, model.graph, model.weights.table, ranks) {}
 
 int64_t StepRunner::bytes_for(int64_t tokens, int64_t wanted) const {
   const Plan plan = plan_arena(model_.graph, {.tokens = tokens, .wanted = wanted});
@@ -86,7 +87,9 @@ void StepRunner::forget_recordings() {
 // A recording holds addresses: of the arena and the indices, which make_room() moves, and of the
 // caches, which grow.
 void StepRunner::run_or_replay(const StepInputs& step, bool argmax) {
-  if (step.tokens > kMostRecordedTokens || step.rope.size() > 1) return run_ops(step, argmax);
+  // What comes from other ranks passes through the host.
+  const bool recordable = alone_ && step.tokens <= kMostRecordedTokens && step.rope.size() <= 1;
+  if (!recordable) return run_ops(step, argmax);
   const std::pair<const std::byte*, int64_t> cache(
       step.cache.empty() ? nullptr : step.cache[0].keys, step.capacity);
   if (cache != recorded_cache_) forget_recordings();

@@ -19,7 +19,8 @@ namespace hone {
 
 class StepRunner {
  public:
-  explicit StepRunner(const DeviceModel& model);
+  // ranks: that share the model, or null.
+  StepRunner(const DeviceModel& model, Communicator* ranks);
 
   // Bytes of activations and indices, now and with room for so many more tokens and logits.
   int64_t bytes() const { return arena_.bytes() + indices_.bytes(); }
@@ -55,6 +56,7 @@ class StepRunner {
 
   const DeviceModel& model_;
   Backend& backend_;
+  bool alone_;
   Executor executor_;
   PlanLimits limits_ = {.tokens = 0, .wanted = 0};
   Buffer arena_;
