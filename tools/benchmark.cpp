@@ -2,13 +2,14 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <numeric>
 #include <optional>
 
 #include "kernels/parallel.h"
-#include "libcommon/base/file.h"
 #include "libcommon/base/log.h"
 #include "libcommon/bench/baseline.h"
 #include "libcommon/bench/machine.h"
+#include "libcommon/ranks/launch.h"
 #include "libcommon/run/benchmark_report.h"
 #include "libcommon/run/prompts.h"
 #include "libcommon/run/quality.h"
@@ -20,6 +21,7 @@ using namespace hone;
 namespace {
 
 BenchmarkOptions options;
+Communicator* ranks = nullptr;  // the processes that this one works with, if any
 
 // "128,512" -> numbers of at least `least`; "none" -> no number.
 std::vector<int64_t> numbers(const std::string& list, const std::string& option, int64_t least) {
@@ -38,13 +40,14 @@ BenchmarkSubject load(const std::string& where, int threads, int64_t sequences) 
   if (where == "-") require_piped_stdin();
   const std::string& limit = options.common.max_memory;
   const SessionOptions session = {
-      .device = options.common.device,
+      .device = device_of_rank(options.common.device, ranks),
       .threads = threads,
       .context = options.positions,
       .sequences = sequences,
       .compute = *compute_from_name(options.common.compute),
       .kv_type = kv_type_from_name(options.common.kv_type),
-      .max_memory = limit.empty() ? 0 : parse_bytes(limit, "--max-memory")};
+      .max_memory = limit.empty() ? 0 : parse_bytes(limit, "--max-memory"),
+      .ranks = ranks};
   const std::string name = where == "-" ? "(stdin)" : where;
   if (options.scheme.empty()) {
     return {.name = name, .threads = threads, .engine = open_engine(where, session)};
@@ -80,13 +83,24 @@ bool on_gpu(const BenchmarkSubject& subject) {
   return subject.engine.session->backend_name() == "cuda";
 }
 
+// What the ranks, each probing at the same time, can do together.
+MachinePeaks of_all_ranks(const MachinePeaks& own) {
+  const auto sum = [](double rate) {
+    const std::vector<double> rates = all_gather_number(ranks, rate);
+    return std::accumulate(rates.begin(), rates.end(), 0.0);
+  };
+  return {.read_bytes_per_second = sum(own.read_bytes_per_second),
+          .flops_per_second = sum(own.flops_per_second),
+          .int8_operations_per_second = sum(own.int8_operations_per_second)};
+}
+
 Peaks probe(const std::vector<int>& threads, std::vector<BenchmarkSubject>& subjects) {
   Peaks peaks;
   for (BenchmarkSubject& subject : subjects) {
     if (on_gpu(subject) && !peaks.contains(0)) peaks[0] = subject.engine.session->measure_peaks();
   }
   if (peaks.contains(0)) return peaks;
-  for (int count : threads) peaks[count] = probe_machine(count);
+  for (int count : threads) peaks[count] = of_all_ranks(probe_machine(count));
   return peaks;
 }
 
@@ -97,7 +111,10 @@ std::vector<Json> measure_speed(std::vector<BenchmarkSubject>& subjects,
   for (const SpeedTest& test : tests) {
     std::vector<std::function<double()>> bodies;
     for (BenchmarkSubject& subject : subjects) {
-      bodies.push_back([&] { return run_speed_test(*subject.engine.session, test); });
+      // What is done next depends on the time: all ranks go by the first one's.
+      bodies.push_back([&] {
+        return all_gather_number(ranks, run_speed_test(*subject.engine.session, test))[0];
+      });
     }
     const auto samples =
         measure_interleaved(bodies, {.repetitions = static_cast<int>(options.repetitions)});
@@ -114,7 +131,7 @@ std::vector<Json> measure_speed(std::vector<BenchmarkSubject>& subjects,
 
 std::vector<Json> measure_quality(std::vector<BenchmarkSubject>& subjects) {
   if (options.text.empty()) return {};
-  const std::string text = read_file(options.text);
+  const std::string text = read_for_all(options.text, ranks);
   const QualityOptions quality = {.split = options.split,
                                   .context = options.context,
                                   .stride = options.stride,
@@ -131,6 +148,7 @@ std::vector<Json> measure_quality(std::vector<BenchmarkSubject>& subjects) {
 }
 
 void print_results(const Json& results) {
+  if (ranks && ranks->rank() > 0) return;
   const std::string text =
       options.common.json ? results.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
                           : benchmark_text(results, options.csv        ? ReportFormat::kCsv
@@ -174,8 +192,7 @@ std::vector<SpeedTest> wanted_tests(const std::vector<int64_t>& batches) {
                      batches);
 }
 
-ExitCode run() {
-  set_verbose(options.common.verbose);
+ExitCode measure() {
   if (options.text.empty() && !options.against.empty()) {
     throw usage_error("--against needs a --text to compare on");
   }
@@ -185,7 +202,7 @@ ExitCode run() {
   Json baseline;
   if (!options.baseline.empty()) {
     parse_share(options.max_slowdown, "--max-slowdown");
-    baseline = parse_json(read_file(options.baseline), options.baseline);
+    baseline = parse_json(read_for_all(options.baseline, ranks), options.baseline);
     compare_to_baseline({}, baseline, 0, options.baseline);  // refused before the work, not after
   }
   std::vector<BenchmarkSubject> subjects;
@@ -197,6 +214,7 @@ ExitCode run() {
                   {"models", Json::array()},
                   {"results", Json::array()},
                   {"quality", Json::array()}};
+  if (ranks) results["ranks"] = ranks->size();
   for (BenchmarkSubject& subject : subjects) {
     results["models"].push_back(model_row(subject, first_token(subject)));
   }
@@ -210,6 +228,24 @@ ExitCode run() {
   results["peak_memory_bytes"] = std::max(peak_of_loading, peak_resident_bytes());
   print_results(results);
   return baseline.is_null() ? ExitCode::kOk : judge(rows, baseline);
+}
+
+RanksWanted wanted_ranks() {
+  const int64_t count = options.common.tensor_parallel;
+  const std::string option = "--tensor-parallel";
+  if (count > 1 && (options.models.empty() || std::ranges::count(options.models, "-") > 0)) {
+    mute_others();
+    throw usage_error(option + ": models must be paths; standard input reaches one rank only");
+  }
+  return {count, option, history_line()};
+}
+
+ExitCode run() {
+  set_verbose(options.common.verbose);
+  return run_on_ranks(wanted_ranks(), [](Communicator* all) {
+    ranks = all;
+    return measure();
+  });
 }
 
 }  // namespace

@@ -168,6 +168,7 @@ inline ToolDecl declare_benchmark(BenchmarkOptions& o, std::function<ExitCode()>
     if (option.flags != "--threads") tool.options.push_back(std::move(option));
   }
   for (OptionDecl& option : session_options(o.common)) tool.options.push_back(std::move(option));
+  tool.options.push_back(tensor_parallel_option(o.common));
   tool.options.push_back(json_option(o.common));
   tool.options.push_back(verbose_option(o.common));
   return tool;

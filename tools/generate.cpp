@@ -10,6 +10,7 @@
 
 #include "libcommon/base/file.h"
 #include "libcommon/base/log.h"
+#include "libcommon/ranks/launch.h"
 #include "libcommon/run/answer.h"
 #include "libcommon/run/answer_report.h"
 #include "libcommon/run/engine.h"
@@ -20,6 +21,7 @@ using namespace hone;
 namespace {
 
 GenerateOptions options;
+Communicator* ranks = nullptr;  // the processes that this one works with, if any
 std::atomic<bool> interrupted{false};
 
 // The first Ctrl-C ends the answer, the second the program.
@@ -27,7 +29,10 @@ void on_interrupt(int) {
   if (interrupted.exchange(true)) _exit(static_cast<int>(ExitCode::kInterrupted));
 }
 
-bool terminal(int descriptor) { return isatty(descriptor) == 1; }
+// A launcher may give its ranks pseudo-terminals to write to: nobody sits there.
+bool terminal(int descriptor) { return ranks == nullptr && isatty(descriptor) == 1; }
+
+bool spreads_prompts() { return options.data_parallel > 1; }
 
 int64_t memory_limit() {
   const std::string& text = options.common.max_memory;
@@ -37,16 +42,19 @@ int64_t memory_limit() {
 // While loading, Ctrl-C ends the program as ever; from then on it ends the answer first.
 Engine start(int64_t sequences) {
   if (options.model == "-") require_piped_stdin();
-  Engine engine = open_engine(options.model, {.device = options.common.device,
-                                              .threads = static_cast<int>(options.common.threads),
-                                              .context = options.context,
-                                              .sequences = sequences,
-                                              .compute = *compute_from_name(options.common.compute),
-                                              .kv_type = kv_type_from_name(options.common.kv_type),
-                                              .max_memory = memory_limit()});
+  Engine engine =
+      open_engine(options.model, {.device = device_of_rank(options.common.device, ranks),
+                                  .threads = static_cast<int>(options.common.threads),
+                                  .context = options.context,
+                                  .sequences = sequences,
+                                  .compute = *compute_from_name(options.common.compute),
+                                  .kv_type = kv_type_from_name(options.common.kv_type),
+                                  .max_memory = memory_limit(),
+                                  .ranks = spreads_prompts() ? nullptr : ranks});
   struct sigaction action {};
   action.sa_handler = on_interrupt;
   sigaction(SIGINT, &action, nullptr);
+  if (ranks) sigaction(SIGTERM, &action, nullptr);  // what mpirun makes of Ctrl-C
   return engine;
 }
 
@@ -63,7 +71,9 @@ AnswerOptions answer_options() {
           .log_probabilities = options.common.json || !options.prompts.empty()};
 }
 
+// The first rank speaks for all.
 void put(const std::string& text) {
+  if (ranks && ranks->rank() > 0) return;
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     throw_errno("standard output", "write failed");
   }
@@ -106,14 +116,17 @@ void answer_one(Engine& engine, const Prompt& prompt) {
 
 void answer_many(Engine& engine, const std::vector<Prompt>& prompts) {
   GenerateStatistics statistics;
+  const std::vector<Prompt> own = spreads_prompts() ? share_of(prompts, ranks->shard()) : prompts;
   const std::vector<Answer> answers =
-      hone::answer(*engine.session, engine.tokenizer.get(), prompts, answer_options(),
+      hone::answer(*engine.session, engine.tokenizer.get(), own, answer_options(),
                    {.cancel = &interrupted, .statistics = &statistics});
-  for (size_t i = 0; i < answers.size(); ++i) {
-    put(json_line(answer_json(prompts[i].id, answers[i])));
-  }
+  std::string lines;
+  for (size_t i = 0; i < answers.size(); ++i)
+    lines += json_line(answer_json(own[i].id, answers[i]));
+  put(spreads_prompts() ? lines_in_order(all_gather_text(*ranks, lines)) : lines);
   const double first = answers.empty() ? 0 : answers[0].result.first_token_seconds;
-  log_verbose(timings_line(*engine.session, statistics, first));
+  log_verbose((spreads_prompts() ? "the first rank's share: " : "") +
+              timings_line(*engine.session, statistics, first));
 }
 
 // One line, one answer; an empty line is passed over; end of input ends the program.
@@ -146,16 +159,16 @@ std::optional<Prompt> single_prompt() {
     return prompt;
   }
   prompt.text = options.prompt.empty() ? options.prompt_argument : options.prompt;
-  if (!options.file.empty()) prompt.text = read_file(options.file);
-  if (given == 0 && options.model != "-" && !terminal(STDIN_FILENO)) prompt.text = read_file("-");
+  if (!options.file.empty()) prompt.text = read_for_all(options.file, ranks);
+  if (given == 0 && options.model != "-" && !terminal(STDIN_FILENO))
+    prompt.text = read_for_all("-", ranks);
   if (given == 0 && prompt.text.empty()) return std::nullopt;
   return prompt;
 }
 
-ExitCode run() {
-  set_verbose(options.common.verbose);
+ExitCode generate_text() {
   if (prompts_given() > 0 && !options.prompts.empty()) {
-    const auto prompts = parse_prompts(read_file(options.prompts), options.prompts);
+    const auto prompts = parse_prompts(read_for_all(options.prompts, ranks), options.prompts);
     Engine engine = start(options.batch);
     answer_many(engine, prompts);
   } else if (const std::optional<Prompt> prompt = single_prompt()) {
@@ -170,6 +183,31 @@ ExitCode run() {
     converse(engine);
   }
   return interrupted ? ExitCode::kInterrupted : ExitCode::kOk;
+}
+
+RanksWanted wanted_ranks() {
+  const int64_t tensor = options.common.tensor_parallel;
+  if (tensor <= 1 && !spreads_prompts()) return {};
+  mute_others();
+  const std::string option = tensor > 1 ? "--tensor-parallel" : "--data-parallel";
+  if (tensor > 1 && spreads_prompts()) {
+    throw usage_error("give one of --tensor-parallel and --data-parallel");
+  }
+  if (spreads_prompts() && options.prompts.empty()) {
+    throw usage_error(option + " spreads the prompts of a --prompts FILE");
+  }
+  if (options.model == "-") {
+    throw usage_error(option + ": the model must be a path; standard input reaches one rank only");
+  }
+  return {std::max(tensor, options.data_parallel), option, history_line()};
+}
+
+ExitCode run() {
+  set_verbose(options.common.verbose);
+  return run_on_ranks(wanted_ranks(), [](Communicator* all) {
+    ranks = all;
+    return generate_text();
+  });
 }
 
 }  // namespace

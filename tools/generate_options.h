@@ -19,6 +19,7 @@ struct GenerateOptions {
   int64_t max_tokens = 256;
   int64_t context = 0;
   int64_t batch = 8;
+  int64_t data_parallel = 1;
   double temperature = 0;
   int64_t top_k = 0;
   double top_p = 1;
@@ -74,6 +75,16 @@ inline ToolDecl declare_generate(GenerateOptions& o, std::function<ExitCode()> r
             prompts,
             true,
             1},
+           {"--data-parallel",
+            "N",
+            "With --prompts, started by mpirun -n N: every rank has the whole model and answers a "
+            "share of the prompts.",
+            &o.data_parallel,
+            {},
+            false,
+            prompts,
+            true,
+            1},
            {"--echo", "", "Write the prompt before its continuation.", &o.echo, {}, false, prompts},
            {"-n,--max-tokens", "N", "New tokens at most (256).", &o.max_tokens},
            {"--ctx", "N", "Positions kept for a text; 0: what the model was made for.", &o.context},
@@ -120,10 +131,13 @@ inline ToolDecl declare_generate(GenerateOptions& o, std::function<ExitCode()> r
                    {"hone-quantize model/ --scheme w4a16 | hone-generate -p Hello -v",
                     "Runs a model as it comes out of the quantizer, and says how fast."},
                    {"hone-generate model.gguf --prompts questions.jsonl > answers.jsonl",
-                    "Answers many prompts."}},
+                    "Answers many prompts."},
+                   {"mpirun -n 2 hone-generate model/ --tensor-parallel 2 -p Hello",
+                    "Computes with two processes, each with half of every layer."}},
       .run = std::move(run)};
   for (OptionDecl& option : compute_options(o.common)) tool.options.push_back(std::move(option));
   for (OptionDecl& option : session_options(o.common)) tool.options.push_back(std::move(option));
+  tool.options.push_back(tensor_parallel_option(o.common));
   tool.options.push_back(json_option(o.common));
   tool.options.push_back(verbose_option(o.common));
   return tool;

@@ -84,6 +84,14 @@ std::vector<OptionDecl> session_options(CommonOptions& common) {
        .choices = {"auto", "f32", "f16", "bf16", "int8"}}};
 }
 
+OptionDecl tensor_parallel_option(CommonOptions& common) {
+  return {.flags = "--tensor-parallel",
+          .value = "N",
+          .help = "Started by mpirun -n N: every rank has a part of each layer.",
+          .target = &common.tensor_parallel,
+          .least = 1};
+}
+
 OptionDecl verbose_option(CommonOptions& common) {
   return {.flags = "-v,--verbose",
           .value = "",

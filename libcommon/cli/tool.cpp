@@ -4,14 +4,17 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <new>
 #include <stdexcept>
 #include <system_error>
+#include <thread>
 
 #include "libcommon/base/log.h"
 #include "libcommon/cli/texts.h"
+#include "libcommon/ranks/launch.h"
 
 namespace hone {
 namespace {
@@ -121,7 +124,17 @@ void close_stdout() {
   if (std::fclose(stdout) != 0 || failed) throw_errno("standard output", "write failed");
 }
 
+// Of processes that have the same fault (mute_others()) the first speaks, and the launcher ends the
+// rest when it has left. Who is still there after a while has a fault of its own.
+void let_the_first_speak() {
+  constexpr std::chrono::seconds kPatience(5);
+  if (!muted()) return;
+  std::this_thread::sleep_for(kPatience);
+  set_muted(false);
+}
+
 ExitCode report(const std::string& text, ExitCode code) {
+  let_the_first_speak();
   if (code != ExitCode::kPipeClosed) log_note(text);
   return code;
 }
@@ -159,7 +172,9 @@ int run_tool(ToolDecl tool, int argc, char** argv) {
   parsed.options.resize(tool.options.size() - standard_options().size());
   ExitCode code = guarded([&] {
     if (answer_standard(tool, argc, argv)) return ExitCode::kOk;
+    mute_others();
     parse(parsed, argc, argv);
+    set_muted(false);
     return parsed.run();
   });
   if (code != ExitCode::kOk && code != ExitCode::kVerdict) return static_cast<int>(code);

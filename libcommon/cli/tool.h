@@ -56,6 +56,7 @@ struct CommonOptions {
   bool json = false;             // --json
   std::string compute = "auto";  // --compute auto|f32|int8
   std::string kv_type = "auto";  // --kv-type auto|f32|f16|bf16|int8
+  int64_t tensor_parallel = 1;   // --tensor-parallel N
 };
 std::vector<OptionDecl> compute_options(CommonOptions&);  // --device --threads --max-memory
 // The same without --device: for tools that multiply no matrix.
@@ -63,6 +64,7 @@ std::vector<OptionDecl> resource_options(CommonOptions&);
 OptionDecl shard_size_option(std::string& size);  // --shard-size of a Hugging Face directory
 // --compute and --kv-type of tools that run a session.
 std::vector<OptionDecl> session_options(CommonOptions&);
+OptionDecl tensor_parallel_option(CommonOptions&);
 OptionDecl verbose_option(CommonOptions&);
 OptionDecl json_option(CommonOptions&);
 // --help and --version: every tool has them; run_tool adds and answers them.
