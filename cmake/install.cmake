@@ -40,14 +40,19 @@ if(programs)
           DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 endif()
 
-foreach(plugin hone_cuda hone_mpi)  # beside libhone.so, which opens them
-  if(TARGET ${plugin})
-    install(TARGETS ${plugin} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-  endif()
-endforeach()
+if(TARGET hone_cuda)  # beside libhone.so, which opens it
+  install(TARGETS hone_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
+if(TARGET hone_mpi)  # likewise; a package of its own, so that hone's needs no MPI
+  install(TARGETS hone_mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT mpi)
+endif()
 
 set(CPACK_PACKAGE_CONTACT "The hone developers <hone@localhost>")
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_GENERATOR DEB)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_UNSPECIFIED_PACKAGE_NAME hone)
+set(CPACK_DEBIAN_MPI_PACKAGE_NAME hone-mpi)
+set(CPACK_DEBIAN_MPI_PACKAGE_DEPENDS hone)
 include(CPack)

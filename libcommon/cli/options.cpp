@@ -87,7 +87,9 @@ std::vector<OptionDecl> session_options(CommonOptions& common) {
 OptionDecl tensor_parallel_option(CommonOptions& common) {
   return {.flags = "--tensor-parallel",
           .value = "N",
-          .help = "Started by mpirun -n N: every rank has a part of each layer.",
+          .help =
+              "Started by mpirun -n N: every rank has a part of each layer, on the CPU, or with "
+              "--device cuda on a GPU of its own.",
           .target = &common.tensor_parallel,
           .least = 1};
 }
