@@ -1,4 +1,4 @@
-// Buffers of the backends that compute in host memory.
+// Memory of the host for buffers of backends and for weights: in huge pages where it fills some.
 #pragma once
 
 #include <cstddef>

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <numeric>
 #include <optional>
 
 #include "kernels/parallel.h"
@@ -11,6 +10,7 @@
 #include "libcommon/bench/machine.h"
 #include "libcommon/ranks/launch.h"
 #include "libcommon/run/benchmark_report.h"
+#include "libcommon/run/measure_speed.h"
 #include "libcommon/run/prompts.h"
 #include "libcommon/run/quality.h"
 #include "tools/benchmark_options.h"
@@ -46,6 +46,7 @@ BenchmarkSubject load(const std::string& where, int threads, int64_t sequences) 
       .sequences = sequences,
       .compute = *compute_from_name(options.common.compute),
       .kv_type = kv_type_from_name(options.common.kv_type),
+      .load = *load_mode_from_name(options.common.load),
       .max_memory = limit.empty() ? 0 : parse_bytes(limit, "--max-memory"),
       .ranks = ranks};
   const std::string name = where == "-" ? "(stdin)" : where;
@@ -77,21 +78,11 @@ double first_token(BenchmarkSubject& subject) {
          run_speed_test(*subject.engine.session, {SpeedKind::kPrefill, tokens, 0, 1});
 }
 
-using Peaks = std::map<int, MachinePeaks>;  // by number of threads; 0: of the GPU
-
-bool on_gpu(const BenchmarkSubject& subject) {
-  return subject.engine.session->backend_name() == "cuda";
-}
-
 // What the ranks, each probing at the same time, can do together.
 MachinePeaks of_all_ranks(const MachinePeaks& own) {
-  const auto sum = [](double rate) {
-    const std::vector<double> rates = all_gather_number(ranks, rate);
-    return std::accumulate(rates.begin(), rates.end(), 0.0);
-  };
-  return {.read_bytes_per_second = sum(own.read_bytes_per_second),
-          .flops_per_second = sum(own.flops_per_second),
-          .int8_operations_per_second = sum(own.int8_operations_per_second)};
+  return {.read_bytes_per_second = sum_of_ranks(ranks, own.read_bytes_per_second),
+          .flops_per_second = sum_of_ranks(ranks, own.flops_per_second),
+          .int8_operations_per_second = sum_of_ranks(ranks, own.int8_operations_per_second)};
 }
 
 Peaks probe(const std::vector<int>& threads, std::vector<BenchmarkSubject>& subjects) {
@@ -102,31 +93,6 @@ Peaks probe(const std::vector<int>& threads, std::vector<BenchmarkSubject>& subj
   if (peaks.contains(0)) return peaks;
   for (int count : threads) peaks[count] = of_all_ranks(probe_machine(count));
   return peaks;
-}
-
-// All subjects in turns, test by test.
-std::vector<Json> measure_speed(std::vector<BenchmarkSubject>& subjects,
-                                const std::vector<SpeedTest>& tests, const Peaks& peaks) {
-  std::vector<Json> rows;
-  for (const SpeedTest& test : tests) {
-    std::vector<std::function<double()>> bodies;
-    for (BenchmarkSubject& subject : subjects) {
-      // What is done next depends on the time: all ranks go by the first one's.
-      bodies.push_back([&] {
-        return all_gather_number(ranks, run_speed_test(*subject.engine.session, test))[0];
-      });
-    }
-    const auto samples =
-        measure_interleaved(bodies, {.repetitions = static_cast<int>(options.repetitions)});
-    for (size_t i = 0; i < subjects.size(); ++i) {
-      rows.push_back(speed_row(subjects[i], test, samples[i],
-                               peaks.at(on_gpu(subjects[i]) ? 0 : subjects[i].threads)));
-      if (samples[i].stationary) continue;
-      log_warning(subjects[i].name + ": " + test.name() +
-                  ": times had not settled after the warm-up; is the machine busy?");
-    }
-  }
-  return rows;
 }
 
 std::vector<Json> measure_quality(std::vector<BenchmarkSubject>& subjects) {
@@ -222,12 +188,15 @@ ExitCode measure() {
   const Peaks peaks = tests.empty() && !options.machine ? Peaks() : probe(threads, subjects);
   forget_peak_resident();  // the probe's buffers are no need of the model
   for (const auto& [count, peak] : peaks) results["peaks"].push_back(peaks_row(count, peak));
-  const std::vector<Json> rows = measure_speed(subjects, tests, peaks);
-  results["results"] = rows;
+  const SpeedResults speed =
+      measure_speed(subjects, tests, peaks, static_cast<int>(options.repetitions), ranks);
+  const int64_t peak_of_speed = peak_resident_bytes() - speed.probe_bytes;
+  forget_peak_resident();
+  results["results"] = speed.rows;
   results["quality"] = measure_quality(subjects);
-  results["peak_memory_bytes"] = std::max(peak_of_loading, peak_resident_bytes());
+  results["peak_memory_bytes"] = std::max({peak_of_loading, peak_of_speed, peak_resident_bytes()});
   print_results(results);
-  return baseline.is_null() ? ExitCode::kOk : judge(rows, baseline);
+  return baseline.is_null() ? ExitCode::kOk : judge(speed.rows, baseline);
 }
 
 RanksWanted wanted_ranks() {

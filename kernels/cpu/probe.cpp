@@ -14,7 +14,6 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/probe.cpp"
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -22,16 +21,17 @@ HWY_BEFORE_NAMESPACE();
 namespace hone::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Sums an array in four independent chains, prefetching 2 kB ahead: the hardware
-// prefetcher alone does not keep one core's queue of outstanding lines full.
-uint64_t SumWords(const uint64_t* words, int64_t count) {
+// Sums an array in four independent chains. Some processors' own prefetchers read as fast as memory
+// can be read, others leave a core's queue of outstanding lines half empty unless each line is
+// asked for `ahead` bytes before it is used; some are disturbed by that. 0: left to the processor.
+uint64_t SumWords(const uint64_t* words, int64_t count, int64_t ahead) {
   const hn::ScalableTag<uint64_t> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   auto a = hn::Zero(d), b = a, c = a, e = a;
   int64_t i = 0;
   for (; i + 4 * lanes <= count; i += 4 * lanes) {
-    hwy::Prefetch(words + i + 256);
-    hwy::Prefetch(words + i + 256 + 2 * lanes);
+    const auto* const next = reinterpret_cast<const char*>(words + i) + ahead;
+    for (int64_t k = 0; ahead > 0 && k < 32 * lanes; k += 64) __builtin_prefetch(next + k, 0, 2);
     a = hn::Add(a, hn::LoadU(d, words + i));
     b = hn::Add(b, hn::LoadU(d, words + i + lanes));
     c = hn::Add(c, hn::LoadU(d, words + i + 2 * lanes));
@@ -109,6 +109,7 @@ HWY_EXPORT(MultiplyBytes);
 namespace {
 
 constexpr int kPasses = 5;
+constexpr int64_t kAheadBytes[] = {0, 4096};  // two ways to read; the better one counts
 constexpr int64_t kGrainWords = 1 << 17;  // 1 MiB: large against a cache, small against the array
 volatile double sink;                     // keeps results alive
 
@@ -142,24 +143,6 @@ int64_t bounded_bytes(int64_t wanted) {
   return std::max<int64_t>(std::min(wanted, free / 4), 1 << 24);
 }
 
-double read_bandwidth(ThreadPool& pool, int64_t bytes) {
-  const Array array(bytes);
-  const int64_t words = bytes / 8;
-  pool.parallel_for(words, kGrainWords, [&](int64_t begin, int64_t end) {
-    std::fill(array.words() + begin, array.words() + end, 1);
-  });
-  double best = 0;
-  for (int pass = 0; pass < kPasses; ++pass) {
-    const double start = seconds_now();
-    pool.parallel_for(words, kGrainWords, [&](int64_t begin, int64_t end) {
-      sink =
-          static_cast<double>(HWY_DYNAMIC_DISPATCH(SumWords)(array.words() + begin, end - begin));
-    });
-    best = std::max(best, static_cast<double>(bytes) / (seconds_now() - start));
-  }
-  return best;
-}
-
 // Operations per second of all threads; body(rounds, &operations) is one thread's part.
 template <typename Body>
 double peak(ThreadPool& pool, const Body& body) {
@@ -189,7 +172,43 @@ bool has_vnni() {
 
 }  // namespace
 
+struct ReadProbe::State {
+  State(int threads, int64_t bytes)
+      : pool(threads > 0 ? threads : default_threads()), words(bytes / 8), array(8 * words) {
+    pool.parallel_for(words, kGrainWords, [&](int64_t begin, int64_t end) {
+      std::fill(array.words() + begin, array.words() + end, 1);
+    });
+    for (int pass = 0; pass < 2 * kPasses; ++pass) {
+      const double rate = read(kAheadBytes[pass % 2]);
+      if (rate > best) best = rate, ahead = kAheadBytes[pass % 2];
+    }
+  }
+
+  double read(int64_t ahead_bytes) {
+    const double start = seconds_now();
+    pool.parallel_for(words, kGrainWords, [&](int64_t begin, int64_t end) {
+      sink = static_cast<double>(
+          HWY_DYNAMIC_DISPATCH(SumWords)(array.words() + begin, end - begin, ahead_bytes));
+    });
+    return static_cast<double>(8 * words) / (seconds_now() - start);
+  }
+
+  ThreadPool pool;
+  int64_t words;
+  Array array;
+  int64_t ahead = 0;  // the way of reading that was better
+  double best = 0;    // bytes per second
+};
+
+ReadProbe::ReadProbe(int threads, int64_t array_bytes)
+    : state_(std::make_unique<State>(threads, bounded_bytes(array_bytes))) {}
+ReadProbe::~ReadProbe() = default;
+double ReadProbe::bytes_per_second() { return state_->read(state_->ahead); }
+double ReadProbe::best_bytes_per_second() const { return state_->best; }
+int64_t ReadProbe::array_bytes() const { return 8 * state_->words; }
+
 MachinePeaks probe_machine(int threads, int64_t array_bytes) {
+  const double read = ReadProbe(threads, array_bytes).best_bytes_per_second();
   ThreadPool pool(threads > 0 ? threads : default_threads());
   const auto floats = [](int64_t rounds, double* operations) {
     return HWY_DYNAMIC_DISPATCH(MultiplyAdd)(rounds, operations);
@@ -197,7 +216,7 @@ MachinePeaks probe_machine(int threads, int64_t array_bytes) {
   const auto bytes = [](int64_t rounds, double* operations) {
     return HWY_DYNAMIC_DISPATCH(MultiplyBytes)(rounds, operations);
   };
-  return {.read_bytes_per_second = read_bandwidth(pool, bounded_bytes(array_bytes)),
+  return {.read_bytes_per_second = read,
           .flops_per_second = peak(pool, floats),
           .int8_operations_per_second = has_vnni() ? peak(pool, bytes) : 0};
 }

@@ -81,7 +81,16 @@ std::vector<OptionDecl> session_options(CommonOptions& common) {
            "memory and of the reading at long contexts, int8 a quarter; auto is f32, on a GPU "
            "f16.",
        .target = &common.kv_type,
-       .choices = {"auto", "f32", "f16", "bf16", "int8"}}};
+       .choices = {"auto", "f32", "f16", "bf16", "int8"}},
+      {.flags = "--load",
+       .value = "HOW",
+       .help =
+           "Where the weights of a file lie: map uses them where the file is mapped, so that the "
+           "first token comes soonest; copy reads them into memory in huge pages first, which "
+           "then decodes faster where the system maps files in small ones; auto is map.",
+       .target = &common.load,
+       .choices = {"auto", "map", "copy"},
+       .in_history = false}};
 }
 
 OptionDecl tensor_parallel_option(CommonOptions& common) {

@@ -1,6 +1,7 @@
 #include "libcommon/graph/execute.h"
 
 #include "kernels/check.h"
+#include "libcommon/bench/measure.h"
 
 namespace hone {
 
@@ -331,7 +332,9 @@ void Executor::run(const StepInputs& step) const {
   for (const Node& node : graph_.nodes) {
     const Value& result = graph_.values[static_cast<size_t>(node.outputs[0])];
     if (step.wanted == 0 && result.rows == Rows::kWanted) continue;
+    const double start = times_ ? seconds_now() : 0;
     run_node(node, step);
+    if (times_) (*times_)[node.op] += seconds_now() - start;
   }
 }
 

@@ -50,6 +50,9 @@ struct RankScratch {
   std::vector<float> in, out;  // of a backend with memory of its own
 };
 
+// Seconds by kind of node.
+using OpTimes = std::map<OpKind, double>;
+
 // True where the backend has a kernel for every form of the op.
 bool has_kernel(const Backend& backend, OpKind op);
 
@@ -68,6 +71,10 @@ class Executor {
   // One node, of this graph or of another with the same value ids.
   void run_node(const Node& node, const StepInputs& step) const;
 
+  // From now on adds the time of every node that run() runs to *times, which must live on; null:
+  // no more. On a GPU that is the time of starting it.
+  void time_ops(OpTimes* times) { times_ = times; }
+
   float* buffer(int value) const { return buffers_[static_cast<size_t>(value)]; }
   void set_buffer(int value, float* memory) { buffers_[static_cast<size_t>(value)] = memory; }
 
@@ -78,6 +85,7 @@ class Executor {
   const WeightTable& weights_;
   Communicator* ranks_;
   mutable RankScratch scratch_;
+  OpTimes* times_ = nullptr;
   std::vector<float*> buffers_;                              // by value id
   std::map<int64_t, std::shared_ptr<const Buffer>> slopes_;  // ALiBi, by number of heads
 };

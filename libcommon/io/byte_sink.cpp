@@ -13,7 +13,8 @@
 namespace hone {
 namespace {
 
-constexpr size_t kBufferBytes = size_t{256} << 10;
+constexpr size_t kPipeStep = size_t{256} << 10;
+constexpr size_t kFileStep = size_t{2} << 20;
 
 // A link is kept and its target replaced; a name that does not exist yet stays as it is.
 std::string follow_links(const std::string& path) {
@@ -26,7 +27,6 @@ std::string follow_links(const std::string& path) {
 
 ByteSink::ByteSink(const std::string& where, const SinkOptions& options)
     : subject_(where == "-" ? "(stdout)" : where) {
-  buffer_.reserve(kBufferBytes);
   if (where == "-") {
     direct_ = Descriptor(STDOUT_FILENO, /*owned=*/false);
   } else {
@@ -36,11 +36,11 @@ ByteSink::ByteSink(const std::string& where, const SinkOptions& options)
     refuse_terminal(options);
     widen_pipe(fd());
   }
+  step_ = file_ ? kFileStep : kPipeStep;
 }
 
-ByteSink::ByteSink(PendingFile file) : subject_(file.subject()), file_(std::move(file)) {
-  buffer_.reserve(kBufferBytes);
-}
+ByteSink::ByteSink(PendingFile file)
+    : subject_(file.subject()), file_(std::move(file)), step_(kFileStep) {}
 
 void ByteSink::open_path(const std::string& where) {
   struct stat status;
@@ -70,14 +70,17 @@ void ByteSink::reserve(uint64_t bytes) {
 void ByteSink::write(std::span<const std::byte> bytes) {
   written_ += bytes.size();
   while (!bytes.empty()) {
-    if (buffer_.empty() && bytes.size() >= kBufferBytes) {
-      pass_on(bytes);
-      return;
+    const size_t room = step_ - (passed_on_ + buffer_.size()) % step_;
+    if (buffer_.empty() && bytes.size() >= room) {  // whole steps go straight on
+      const size_t count = bytes.size() - (bytes.size() - room) % step_;
+      pass_on(bytes.first(count));
+      bytes = bytes.subspan(count);
+      continue;
     }
-    const auto taken = bytes.first(std::min(bytes.size(), kBufferBytes - buffer_.size()));
+    const auto taken = bytes.first(std::min(bytes.size(), room));
     buffer_.insert(buffer_.end(), taken.begin(), taken.end());
     bytes = bytes.subspan(taken.size());
-    if (buffer_.size() == kBufferBytes) flush();
+    if (taken.size() == room) flush();
   }
 }
 

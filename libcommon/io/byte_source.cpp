@@ -29,6 +29,9 @@ class FileSource final : public ByteSource {
       : ByteSource(std::move(subject)), fd_(std::move(fd)), start_(start), file_bytes_(file_bytes) {
     void* map = mmap(nullptr, file_bytes_, PROT_READ, MAP_PRIVATE, fd_.get(), 0);
     if (map == MAP_FAILED) throw_errno(subject_, "cannot map");
+    // A wish: some file systems then keep the file in huge pages, where it was written or is read
+    // for the first time in such.
+    madvise(map, file_bytes_, MADV_HUGEPAGE);
     map_ = static_cast<const std::byte*>(map);
   }
   ~FileSource() override { munmap(const_cast<std::byte*>(map_), file_bytes_); }

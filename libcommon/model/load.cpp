@@ -1,82 +1,117 @@
 // load_model: carries out the plan of load_plan.h and hands out views of the result.
 #include <chrono>
 #include <cstring>
-#include <new>
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
+#include "kernels/parallel.h"
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/utf8.h"
 #include "libcommon/model/load_plan.h"
 #include "libcommon/model/shard.h"
+#include "libcommon/model/weight_memory.h"
 #include "libcommon/model/weights.h"
 
 namespace hone {
 namespace {
 
-constexpr std::align_val_t kAlignment{64};
-
-struct AlignedDelete {
-  void operator()(std::byte* memory) const { ::operator delete(memory, kAlignment); }
-};
-using Block = std::unique_ptr<std::byte, AlignedDelete>;
-
-// Not cleared: pages of a block become resident as bytes arrive, so a header that promises more
-// than the stream holds costs no memory.
-Block allocate(int64_t bytes, const std::string& what) {
-  void* memory =
-      ::operator new(static_cast<size_t>(std::max<int64_t>(bytes, 1)), kAlignment, std::nothrow);
-  if (!memory) {
-    throw resource_error(what + ": no memory for " + human_bytes(static_cast<double>(bytes)));
-  }
-  return Block(static_cast<std::byte*>(memory));
-}
+constexpr int64_t kPiece = int64_t{4} << 20;  // bytes that a thread reads at a time
 
 class OwningModel : public LoadedModel {
  public:
   std::unique_ptr<CheckpointReader> reader;
-  std::vector<Block> blocks;
+  WeightMemory memory;
   std::vector<const std::byte*> data;  // of each tensor of the header; null: nothing kept
 };
 
 class Loader {
  public:
-  Loader(OwningModel& model, const LoadPlan& plan)
-      : model_(model), plan_(plan), reader_(*model.reader) {}
+  Loader(OwningModel& model, const LoadPlan& plan, const LoadOptions& options)
+      : model_(model), plan_(plan), options_(options), reader_(*model.reader) {}
 
   // Memory that run() will take: results, and the largest tensor that is read only to be converted.
   int64_t planned_bytes() const {
-    int64_t results = 0;
     int64_t largest = 0;
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
-      const LoadStep& step = plan_.steps[i];
-      const auto index = static_cast<int64_t>(i);
-      const bool mapped = reader_.mapped(index) != nullptr;
-      if (step.action != LoadAction::kKeep || !mapped) results += step.result_bytes;
-      const bool converted = step.action != LoadAction::kKeep && step.action != LoadAction::kSkip;
-      if (converted && !mapped) largest = std::max(largest, reader_.header().tensors[i].bytes());
+      const LoadAction action = plan_.steps[i].action;
+      const bool converted = action != LoadAction::kKeep && action != LoadAction::kSkip;
+      if (converted && !mapped(i)) largest = std::max(largest, reader_.header().tensors[i].bytes());
     }
-    return results + largest;
+    return result_bytes() + largest;
   }
 
   void run() {
     model_.data.assign(plan_.steps.size(), nullptr);
+    model_.memory.reserve(result_bytes(), reader_.subject());
+    if (reader_.random_access()) take_kept();
     while (reader_.next()) {
       const auto index = static_cast<size_t>(reader_.current_index());
-      model_.data[index] = load(plan_.steps[index], reader_.mapped(reader_.current_index()));
+      if (!model_.data[index]) model_.data[index] = load(plan_.steps[index], mapped(index));
     }
   }
 
  private:
+  // Some of a tensor, and where it belongs.
+  struct Piece {
+    int64_t tensor;
+    int64_t offset;
+    std::span<std::byte> to;
+  };
+
+  int64_t result_bytes() const {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < plan_.steps.size(); ++i) {
+      if (!stays(i)) bytes += WeightMemory::padded(plan_.steps[i].result_bytes);
+    }
+    return bytes;
+  }
+
+  const std::byte* mapped(size_t tensor) const {
+    return reader_.mapped(static_cast<int64_t>(tensor));
+  }
+  // Whether a tensor is multiplied where the file is mapped.
+  bool stays(size_t tensor) const {
+    return plan_.steps[tensor].action == LoadAction::kKeep && options_.mode != LoadMode::kCopy &&
+           mapped(tensor);
+  }
+
+  // All tensors that are kept as stored: those that do not stay are read by several threads.
+  void take_kept() {
+    std::vector<Piece> pieces;
+    for (size_t i = 0; i < plan_.steps.size(); ++i) {
+      if (plan_.steps[i].action != LoadAction::kKeep) continue;
+      if (stays(i)) {
+        model_.data[i] = mapped(i);
+        model_.mapped_bytes += plan_.steps[i].result_bytes;
+        continue;
+      }
+      const int64_t bytes = plan_.steps[i].result_bytes;
+      std::byte* const to = keep(bytes);
+      model_.data[i] = to;
+      for (int64_t at = 0; at < bytes; at += kPiece) {
+        const auto count = static_cast<size_t>(std::min(kPiece, bytes - at));
+        pieces.push_back({static_cast<int64_t>(i), at, {to + at, count}});
+      }
+    }
+    const int threads = options_.threads > 0 ? options_.threads : default_threads();
+    ThreadPool pool(std::clamp(static_cast<int>(std::ssize(pieces)), 1, threads));
+    pool.parallel_for(std::ssize(pieces), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const Piece& piece = pieces[static_cast<size_t>(i)];
+        reader_.read_at(piece.tensor, piece.offset, piece.to);
+      }
+    });
+  }
+
   const std::byte* load(const LoadStep& step, const std::byte* mapped) {
     if (step.action == LoadAction::kSkip) return nullptr;
-    if (step.action == LoadAction::kKeep) return mapped ? mapped : read_block();
-    Block scratch;
-    const int64_t bytes = reader_.current().bytes();
+    if (step.action == LoadAction::kKeep) return read_block();
+    std::unique_ptr<std::byte[]> scratch;
     if (!mapped) {
-      scratch = allocate(bytes, reader_.subject());
-      reader_.read({scratch.get(), static_cast<size_t>(bytes)});
+      const auto bytes = static_cast<size_t>(reader_.current().bytes());
+      scratch = std::make_unique_for_overwrite<std::byte[]>(bytes);
+      reader_.read({scratch.get(), bytes});
       mapped = scratch.get();
     }
     if (step.action == LoadAction::kCheckShape) return check_shape(step, mapped);
@@ -93,9 +128,8 @@ class Loader {
   }
 
   std::byte* keep(int64_t bytes) {
-    model_.blocks.push_back(allocate(bytes, reader_.subject()));
     model_.resident_bytes += bytes;
-    return model_.blocks.back().get();
+    return model_.memory.take(bytes);
   }
 
   void convert(const LoadStep& step, const std::byte* from, std::byte* to) const {
@@ -161,6 +195,7 @@ class Loader {
 
   OwningModel& model_;
   const LoadPlan& plan_;
+  const LoadOptions& options_;
   CheckpointReader& reader_;
 };
 
@@ -323,6 +358,17 @@ void check_memory(int64_t needed, const LoadOptions& options, const std::string&
 
 }  // namespace
 
+std::optional<LoadMode> load_mode_from_name(std::string_view name) {
+  if (name == "auto") return LoadMode::kAuto;
+  if (name == "map") return LoadMode::kMap;
+  if (name == "copy") return LoadMode::kCopy;
+  return std::nullopt;
+}
+
+const char* weights_place(const LoadedModel& model) {
+  return model.mapped_bytes > model.resident_bytes ? "mapped" : "in memory";
+}
+
 std::unique_ptr<LoadedModel> load_model(std::unique_ptr<CheckpointReader> reader,
                                         const LoadOptions& options) {
   const auto start = std::chrono::steady_clock::now();
@@ -332,7 +378,7 @@ std::unique_ptr<LoadedModel> load_model(std::unique_ptr<CheckpointReader> reader
   model->subject = model->reader->subject();
   model->spec = spec_from_checkpoint(header, model->subject);
   const LoadPlan plan = plan_load(header, model->spec, model->subject);
-  Loader loader(*model, plan);
+  Loader loader(*model, plan, options);
   check_memory(loader.planned_bytes(), options, model->subject);
   loader.run();
   Assembler(*model, plan).run();

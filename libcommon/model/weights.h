@@ -88,13 +88,28 @@ class LoadedModel {
 
   int64_t stored_bytes = 0;  // of all tensors
   int64_t parameters = 0;
-  int64_t resident_bytes = 0;  // held in memory by us (not mapped)
+  int64_t resident_bytes = 0;  // held in memory by us
+  int64_t mapped_bytes = 0;    // used where the file is mapped
   double load_seconds = 0;
 };
 
+// Where the weights of a file lie. Those of a pipe or a random model are always in memory of ours,
+// in huge pages.
+enum class LoadMode : uint8_t {
+  kAuto,  // kMap: a reader waits for the first token, and does not pay for one copy of all weights
+  kMap,   // where the file is mapped: nothing is read before it is used
+  kCopy,  // copied into huge pages, which are read faster, by several threads at once
+};
+std::optional<LoadMode> load_mode_from_name(std::string_view name);  // "auto", "map", "copy"
+
 struct LoadOptions {
   int64_t max_memory = 0;  // bytes; 0: no limit. Beyond it: Error exit 4 with the figures
+  LoadMode mode = LoadMode::kAuto;
+  int threads = 0;  // 0: physical cores in the affinity mask
 };
+
+// "mapped" or "in memory": where most of the weights lie.
+const char* weights_place(const LoadedModel& model);
 
 // Reads all of `reader`, which is kept alive by the model where its mapping is used.
 std::unique_ptr<LoadedModel> load_model(std::unique_ptr<CheckpointReader> reader,

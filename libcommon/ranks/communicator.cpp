@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 namespace hone {
 namespace {
@@ -132,6 +133,11 @@ std::vector<double> all_gather_number(Communicator* ranks, double mine) {
   ranks->exchange(messages);
   numbers[static_cast<size_t>(ranks->rank())] = mine;
   return numbers;
+}
+
+double sum_of_ranks(Communicator* ranks, double mine) {
+  const std::vector<double> numbers = all_gather_number(ranks, mine);
+  return std::accumulate(numbers.begin(), numbers.end(), 0.0);
 }
 
 bool on_any_rank(Communicator* ranks, bool here) {

@@ -72,6 +72,7 @@ std::string broadcast_text(Communicator& ranks, std::string_view mine);
 
 // Every rank's number, by rank. ranks null: this one's alone.
 std::vector<double> all_gather_number(Communicator* ranks, double mine);
+double sum_of_ranks(Communicator* ranks, double mine);
 // Whether it is so on any rank.
 bool on_any_rank(Communicator* ranks, bool here);
 

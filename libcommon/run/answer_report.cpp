@@ -21,6 +21,7 @@ Json timings_json(const Session& session, const GenerateStatistics& statistics) 
   const GenerateStatistics& s = statistics;
   const double bytes = real(session.token_cost(0).weight_bytes) * real(s.decode_steps);
   return {{"load_seconds", session.model().load_seconds},
+          {"weights", weights_place(session.model())},
           {"int8_products", session.int8_products()},
           {"kv_type", kv_type_name(session.kv_type())},
           {"prompt_tokens", s.prompt_tokens},

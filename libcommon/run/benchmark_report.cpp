@@ -34,9 +34,10 @@ const std::vector<ReportColumn> kSpeedColumns = {{"model", "model"},
 
 std::string model_line(const Json& model) {
   return model["model"].get<std::string>() +
-         formatted(": %s, %.2f bits per weight, load %.1f ms, first token after %.1f ms (%s)\n",
+         formatted(": %s, %.2f bits per weight, %s, load %.1f ms, first token after %.1f ms (%s)\n",
                    human_bytes(model["stored_bytes"].get<double>()).c_str(),
                    model["bits_per_weight"].get<double>(),
+                   model["weights"].get<std::string>().c_str(),
                    model["load_seconds"].get<double>() * 1e3,
                    model["first_token_seconds"].get<double>() * 1e3,
                    model["backend_detail"].get<std::string>().c_str());
@@ -58,10 +59,20 @@ std::string peak_line(const Json& peak) {
   return text + "\n";
 }
 
+// Of what could be read beside each sample.
+double share_of_reads(double bytes, const std::vector<double>& seconds,
+                      std::span<const double> reads) {
+  std::vector<double> shares;
+  for (size_t i = 0; i < seconds.size(); ++i) shares.push_back(share(bytes / seconds[i], reads[i]));
+  return median(shares);
+}
+
 }  // namespace
 
 Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Samples& samples,
-               const MachinePeaks& peaks) {
+               const MachinePeaks& peaks, std::span<const double> reads) {
+  const std::vector<double> unread(samples.seconds.size(), peaks.read_bytes_per_second);
+  if (reads.empty()) reads = unread;
   const Summary seconds = summarize(samples.seconds);
   const SpeedWork work = speed_work(*subject.engine.session, test);
   const auto count = static_cast<double>(test.all_tokens());
@@ -78,7 +89,8 @@ Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Sam
           {"high", count / seconds.low},
           {"ms_per_token", seconds.median / static_cast<double>(test.tokens) * 1e3},
           {"gigabytes_per_second", work.bytes / seconds.median / 1e9},
-          {"share_of_bandwidth", share(work.bytes / seconds.median, peaks.read_bytes_per_second)},
+          {"share_of_bandwidth", share_of_reads(work.bytes, samples.seconds, reads)},
+          {"read_gigabytes_per_second", median({reads.begin(), reads.end()}) / 1e9},
           {"gflops", work.flops / seconds.median / 1e9},
           {"share_of_peak", share(work.flops / seconds.median, peak)},
           {"samples_seconds", samples.seconds},
@@ -95,6 +107,7 @@ Json model_row(const BenchmarkSubject& subject, double first_token_seconds) {
           {"stored_bytes", model.stored_bytes},
           {"bits_per_weight", bits / static_cast<double>(model.parameters)},
           {"load_seconds", model.load_seconds},
+          {"weights", weights_place(model)},
           {"first_token_seconds", first_token_seconds},
           {"memory_bytes", session.memory().total()},
           {"int8_products", session.int8_products()},

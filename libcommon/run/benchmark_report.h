@@ -1,6 +1,7 @@
 // What hone-benchmark measured, as JSON rows, and those rows as a text for people.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "kernels/probe.h"
@@ -20,8 +21,10 @@ struct BenchmarkSubject {
 
 // "tokens_per_second" with its interval "low".."high", "ms_per_token" (of one sequence), bytes and
 // operations per second, each with its share of what the machine can do, and the raw samples.
+// reads: the read bandwidth (ReadProbe) beside each sample, of which its share is taken; empty:
+// the peak's.
 Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Samples& samples,
-               const MachinePeaks& peaks);
+               const MachinePeaks& peaks, std::span<const double> reads);
 
 // Size, bits per weight, times, memory, backend. first_token_seconds: from opening the model.
 Json model_row(const BenchmarkSubject& subject, double first_token_seconds);

@@ -15,17 +15,19 @@ const Tokenizer& Engine::require_tokenizer() const {
 
 Engine open_engine(const std::string& where, const SessionOptions& session) {
   Engine engine;
-  engine.model = load_model(open_model(where), {.max_memory = session.max_memory});
+  engine.model = load_model(
+      open_model(where),
+      {.max_memory = session.max_memory, .mode = session.load, .threads = session.threads});
   try {
     engine.tokenizer = Tokenizer::from_files(engine.model->files, engine.model->subject);
   } catch (const Error& error) {
     engine.tokenizer_fault = error.what();
   }
   engine.session = Session::create(engine.model, session);
-  char text[64];
-  std::snprintf(text, sizeof text, "loaded %s in %.1f ms; ",
+  char text[96];
+  std::snprintf(text, sizeof text, "loaded %s in %.1f ms, weights %s; ",
                 human_bytes(static_cast<double>(engine.model->stored_bytes)).c_str(),
-                engine.model->load_seconds * 1e3);
+                engine.model->load_seconds * 1e3, weights_place(*engine.model));
   log_verbose(text + engine.session->backend_name() + ", " + engine.session->backend_detail() +
               ", " + std::to_string(engine.session->int8_products()) +
               " matrices multiplied in int8, keys and values in " +

@@ -214,6 +214,8 @@ std::string Session::backend_detail() const {
   return std::string(state_->placed.backend->detail());
 }
 
+void Session::time_ops(OpTimes* times) { state_->runner.time_ops(times); }
+
 MachinePeaks Session::measure_peaks() { return state_->placed.backend->measure_peaks(); }
 
 int64_t Session::int8_products() const {

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "kernels/probe.h"
+#include "libcommon/graph/execute.h"
 #include "libcommon/graph/graph.h"
 #include "libcommon/model/weights.h"
 #include "libcommon/ranks/communicator.h"
@@ -57,6 +58,7 @@ struct SessionOptions {
   Compute compute = Compute::kAuto;
   // Of cached keys and values: F32, F16, BF16 or I8. Unset: F32, on a GPU F16.
   std::optional<DType> kv_type = {};
+  LoadMode load = LoadMode::kAuto;
   int64_t max_memory = 0;  // bytes of weights in memory, caches and activations; 0: no limit
   // Ranks that share the model, each with a part of every layer, and make the same steps together:
   // each gets all logits. Null: this process has all of it.
@@ -110,6 +112,7 @@ class Session {
   DType kv_type() const;
   std::string backend_name() const;    // "cpu"
   std::string backend_detail() const;  // "avx3_spr, 2 threads"
+  void time_ops(OpTimes* times);       // see Executor; recorded steps of a GPU count nothing
   MachinePeaks measure_peaks();        // of the device; zeros where it is the host
   int64_t int8_products() const;       // matrices that are multiplied in int8
   SessionMemory memory() const;

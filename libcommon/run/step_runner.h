@@ -37,6 +37,8 @@ class StepRunner {
   std::span<const int32_t> run_argmax(std::span<const StepToken> tokens,
                                       std::span<const RopeRun> rope, const KvCache& cache);
 
+  void time_ops(OpTimes* times) { executor_.time_ops(times); }
+
  private:
   struct Shape {
     int64_t tokens, wanted;

@@ -53,6 +53,25 @@ TEST_CASE("a file appears when it is whole, and replaces what was there") {
   CHECK(directory.entries() == std::vector<std::string>{"x"});
 }
 
+TEST_CASE("small and large writes join up at every step of a file") {
+  constexpr size_t kStep = size_t{2} << 20;
+  const TemporaryDirectory directory;
+  for (const size_t first : {size_t{1}, kStep - 1, kStep, kStep + 1}) {
+    for (const size_t second : {kStep - 1, kStep, 2 * kStep + 1}) {
+      std::string text(first + second + 5, 'a');
+      for (size_t i = 0; i < text.size(); i += 997) text[i] = static_cast<char>('b' + i % 19);
+      ByteSink sink(directory.path("x"), {});
+      sink.write(std::string_view(text).substr(0, first));
+      if (first == kStep) sink.flush();
+      sink.write(std::string_view(text).substr(first, second));
+      sink.write(std::string_view(text).substr(first + second));
+      CHECK(sink.written() == text.size());
+      sink.finish();
+      CHECK(read_file(directory.path("x")) == text);
+    }
+  }
+}
+
 TEST_CASE("what is not finished leaves the old file and nothing else") {
   const TemporaryDirectory directory;
   write_file(directory.path("old.safetensors"), "old");

@@ -3,6 +3,7 @@
 
 #include "libcommon/model/model_io.h"
 #include "libcommon/model/ordered_reader.h"
+#include "libcommon/model/weight_memory.h"
 #include "libcommon/model/weights.h"
 #include "tests/model/quantized_model.h"
 #include "tests/support/doctest.h"
@@ -69,6 +70,44 @@ TEST_CASE("a pipe loads what the file loads, for every family") {
     CHECK(mapped->parameters > 0);
     CHECK(mapped->files.count("config.json") == 1);
   }
+}
+
+TEST_CASE("a copy is what the map holds, whoever reads it") {
+  for (const char* name : {"llama", "gpt2", "bloom"}) {
+    CAPTURE(std::string(name));
+    const auto mapped = load_model(open_model(tiny(name)), {.mode = LoadMode::kMap});
+    CHECK(mapped->mapped_bytes > 0);
+    for (const int threads : {1, 3}) {
+      const auto copied =
+          load_model(open_model(tiny(name)), {.mode = LoadMode::kCopy, .threads = threads});
+      CHECK(contents(*copied) == contents(*mapped));
+      CHECK(copied->mapped_bytes == 0);
+      CHECK(copied->resident_bytes == mapped->resident_bytes + mapped->mapped_bytes);
+    }
+  }
+}
+
+TEST_CASE("random weights are the same for any number of threads") {
+  const std::string where = "random:" + tiny("llama") + "/config.json";
+  const auto one = load_model(open_model(where), {.threads = 1});
+  CHECK(contents(*load_model(open_model(where), {.threads = 3})) == contents(*one));
+}
+
+TEST_CASE("weights lie one after the other where they fill huge pages") {
+  for (const int64_t total : {int64_t{1} << 10, int64_t{16} << 20}) {
+    WeightMemory memory;
+    memory.reserve(total, "model");
+    std::byte* const first = memory.take(1);
+    std::byte* const second = memory.take(total - 64);
+    for (const std::byte* place : {first, second}) {
+      CHECK(reinterpret_cast<uintptr_t>(place) % 64 == 0);
+    }
+    first[0] = second[total - 65] = std::byte{1};
+    if (total >= int64_t{16} << 20) CHECK(second == first + 64);
+  }
+  WeightMemory memory;
+  CHECK(contains(error_of([&] { memory.reserve(int64_t{1} << 60, "model"); }),
+                 "model: no memory for"));
 }
 
 TEST_CASE("a mapped Llama stays where it lies") {

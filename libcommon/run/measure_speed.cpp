@@ -1,0 +1,93 @@
+#include "libcommon/run/measure_speed.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <string>
+
+#include "libcommon/base/log.h"
+#include "libcommon/bench/measure.h"
+
+namespace hone {
+namespace {
+
+// "matmul 41.0 %, gated-matmul 38.2 %, ...": the largest first.
+std::string shares_text(const OpTimes& times) {
+  std::vector<std::pair<double, OpKind>> sorted;
+  double sum = 0;
+  for (const auto& [kind, seconds] : times) {
+    sorted.emplace_back(seconds, kind);
+    sum += seconds;
+  }
+  std::sort(sorted.rbegin(), sorted.rend());
+  std::string text;
+  for (const auto& [seconds, kind] : sorted) {
+    char share[16];
+    std::snprintf(share, sizeof share, " %.1f %%", 100 * seconds / sum);
+    text += (text.empty() ? "" : ", ") + std::string(op_name(kind)) + share;
+  }
+  return text;
+}
+
+// One test of one subject, as often as it is called.
+struct Meter {
+  BenchmarkSubject& subject;
+  const SpeedTest& test;
+  ReadProbe* probe;           // null: on a GPU
+  Communicator* ranks;        // null: this process alone
+  std::vector<double> reads;  // bytes per second, after each sample
+  OpTimes times;
+
+  double sample() {
+    Session& session = *subject.engine.session;
+    session.time_ops(verbose() ? &times : nullptr);
+    const double seconds = all_gather_number(ranks, run_speed_test(session, test))[0];
+    session.time_ops(nullptr);
+    if (probe) reads.push_back(sum_of_ranks(ranks, probe->bytes_per_second()));
+    return seconds;
+  }
+
+  void tell(const Samples& samples) const {
+    const std::string which = subject.name + ": " + test.name();
+    if (!times.empty()) log_verbose(which + ": time by op: " + shares_text(times));
+    if (samples.stationary) return;
+    log_warning(which + ": times had not settled after the warm-up; is the machine busy?");
+  }
+};
+
+}  // namespace
+
+bool on_gpu(const BenchmarkSubject& subject) {
+  return subject.engine.session->backend_name() == "cuda";
+}
+
+SpeedResults measure_speed(std::vector<BenchmarkSubject>& subjects,
+                           const std::vector<SpeedTest>& tests, const Peaks& peaks, int repetitions,
+                           Communicator* ranks) {
+  SpeedResults results;
+  std::map<int, ReadProbe> probes;  // by number of threads
+  for (const SpeedTest& test : tests) {
+    std::vector<Meter> meters;
+    for (BenchmarkSubject& subject : subjects) {
+      const int threads = subject.threads;
+      ReadProbe* const probe =
+          on_gpu(subject) ? nullptr : &probes.try_emplace(threads, threads).first->second;
+      meters.push_back({subject, test, probe, ranks, {}, {}});
+    }
+    std::vector<std::function<double()>> bodies;
+    for (Meter& meter : meters) bodies.emplace_back([&meter] { return meter.sample(); });
+    const auto samples = measure_interleaved(bodies, {.repetitions = repetitions});
+    for (size_t i = 0; i < meters.size(); ++i) {
+      const Meter& meter = meters[i];
+      const MachinePeaks& peak = peaks.at(meter.probe ? meter.subject.threads : 0);
+      const size_t kept = std::min(samples[i].seconds.size(), meter.reads.size());
+      const auto reads = std::span(meter.reads).last(kept);  // without the warm-up's
+      results.rows.push_back(speed_row(meter.subject, test, samples[i], peak, reads));
+      meter.tell(samples[i]);
+    }
+  }
+  for (const auto& [threads, probe] : probes) results.probe_bytes += probe.array_bytes();
+  return results;
+}
+
+}  // namespace hone
