@@ -1,6 +1,6 @@
 // Integer products for one to kFew tokens: codes go from where they lie through registers into the
 // multiplication. One token is multiplied row by row, and the sums are turned; for more, the codes
-// are turned once. Compiled per target.
+// are turned, and each vector of them meets all tokens of a block. Compiled per target.
 #if defined(HONE_CPU_INT8_FEW_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_INT8_FEW_INL_H_
 #undef HONE_CPU_INT8_FEW_INL_H_
@@ -15,22 +15,55 @@ HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int64_t kFew = 4;
+// Up to here, turning rows anew for every kInt8Tokens costs less than making panels of them.
+constexpr int64_t kFew = 2 * kInt8Tokens;
+
+// A run's share of the unit that is coming: some of its rows, asked for a few at a time. A burst
+// would wait for room among the outstanding reads.
+struct ComingShare {
+  const uint8_t* first = nullptr;
+  int64_t stride = 0;
+  int64_t bytes = 0;
+  int64_t rows = 0;
+
+  ComingShare() = default;
+  template <class Rows>
+  HWY_INLINE ComingShare(const Rows& storage, const Codes& units, int64_t run)
+      : stride(units.stride), bytes(storage.unit_bytes()) {
+    const int64_t shares = std::min(kLanes, storage.unit_runs());
+    rows = Rows::kInPlace ? kLanes / shares : 0;
+    first = units.coming + run % shares * rows * stride;
+  }
+  HWY_INLINE void fetch(int64_t part, int64_t parts) const {
+    for (int64_t r = rows * part / parts; r < rows * (part + 1) / parts; ++r) {
+      for (int64_t b = 0; b < bytes; b += kLine) __builtin_prefetch(first + r * stride + b, 0, 2);
+    }
+  }
+};
 
 // A sink of quads that multiplies at once.
 template <int kT>
 struct DotSink {
   const int8_t* quads;  // of the run: [run / 4][kT][4]
-  Ints sums[kT][2];     // two chains of additions a token
+  ComingShare coming;
+  // Chains of additions a token: enough in all to hide the latency of one.
+  static constexpr int kChains = kT <= 6 ? 2 : 1;
+  Ints sums[kT][kChains];
 
-  explicit DotSink(const int8_t* run) : quads(run) {
-    HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t][0] = sums[t][1] = hn::Zero(Tag<int32_t>());
+  DotSink(const int8_t* run, const ComingShare& share) : quads(run), coming(share) {
+    HONE_UNROLL for (int t = 0; t < kT; ++t) {
+      HONE_UNROLL for (int i = 0; i < kChains; ++i) sums[t][i] = hn::Zero(Tag<int32_t>());
+    }
+  }
+  HWY_INLINE void step(int64_t part, int64_t parts) const { coming.fetch(part, parts); }
+  HWY_INLINE Ints sum(int t) const {
+    return kChains == 1 ? sums[t][0] : hn::Add(sums[t][0], sums[t][kChains - 1]);
   }
   template <int kSlot>
   HWY_INLINE void add(int64_t quad, Words codes) {
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
-      const Words x = load_quad(quads + (quad * kT + t) * 4);
-      sums[t][kSlot] = add_products(sums[t][kSlot], codes, x);
+      Ints& to = sums[t][kSlot % kChains];
+      to = add_quad(to, codes, quads + (quad * kT + t) * 4);
     }
   }
 };
@@ -120,7 +153,7 @@ HWY_INLINE void multiply_fours(const Codes& codes, const int8_t* quads, Ints* fo
       // One by one: a burst of them would wait for room among the outstanding reads.
       if constexpr (Rows::kInPlace) {
         HONE_UNROLL for (int64_t b = 0; b < kBytes; b += kLine) {
-          __builtin_prefetch(codes.ahead + row * kBytes + b, 0, 2);
+          __builtin_prefetch(codes.coming + row * codes.stride + b, 0, 2);
         }
       }
     }
@@ -147,7 +180,7 @@ HWY_INLINE void multiply_pair(const Rows& storage, const Codes& units, int64_t r
   if constexpr (kHalves) {
     start = hn::Neg(add_products(start, hn::Set(Tag<uint32_t>(), 0x01010101 * Rows::zero()), x));
   }
-  const int64_t ahead = run % Rows::unit_runs() / 2 * kLine;  // this pair's share of the prefetches
+  const int64_t part = run % Rows::unit_runs() / 2 * kLine;  // of the unit that is prefetched
   Ints fours[4];
   HONE_UNROLL for (int64_t i = 0; i < 4; ++i) {
     Ints rows[4];
@@ -155,7 +188,7 @@ HWY_INLINE void multiply_pair(const Rows& storage, const Codes& units, int64_t r
       const int64_t row = 4 * i + r;
       const Words pair = Rows::load_pair(units.bytes + row * units.stride, run);
       rows[r] = add_products(start, pair, x);
-      __builtin_prefetch(units.ahead + row * Rows::unit_bytes() + ahead, 0, 2);
+      __builtin_prefetch(units.coming + row * units.stride + part, 0, 2);
     }
     fours[i] = sum_four(rows[0], rows[1], rows[2], rows[3]);
     if constexpr (kHalves) fours[i] = hn::Mul(fours[i], storage.factors_of_four(run, i));
@@ -170,7 +203,8 @@ HWY_INLINE void multiply_pair(const Rows& storage, const Codes& units, int64_t r
 
 // The exact sums of a run for kT tokens.
 template <class Rows, int kT>
-HWY_INLINE void multiply_run(const Codes& codes, int64_t bytes, const int8_t* quads, Ints* sums) {
+HWY_INLINE void multiply_run(const Codes& codes, int64_t bytes, const int8_t* quads,
+                             const ComingShare& coming, Ints* sums) {
   if constexpr (kT == 1) {
     if (bytes == 128) return static_cast<void>(sums[0] = multiply_rows<Rows, 128>(codes, quads));
     if (bytes == 64) return static_cast<void>(sums[0] = multiply_rows<Rows, 64>(codes, quads));
@@ -178,24 +212,25 @@ HWY_INLINE void multiply_run(const Codes& codes, int64_t bytes, const int8_t* qu
       return static_cast<void>(sums[0] = multiply_rows<Rows, 32>(codes, quads));
     }
   }
-  DotSink<kT> sink(quads);
+  DotSink<kT> sink(quads, coming);
   give_run<Rows>(codes, bytes, sink);
-  HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = hn::Add(sink.sums[t][0], sink.sums[t][1]);
+  HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = sink.sum(t);
 }
 
 // The same where halves have factors; zero points included.
 template <class Rows, int kT>
 HWY_INLINE void multiply_halves(const Rows& rows, const Codes& codes, const Int8Part& x,
-                                int64_t run, Ints* sums) {
+                                int64_t run, const ComingShare& coming, Ints* sums) {
   const RunEnd<Rows::kKind> end(rows, run);
   const int64_t half_run = x.run / 2;
   HONE_UNROLL for (int half = 0; half < 2; ++half) {
-    DotSink<kT> sink(x.quads + (run * x.run + half * half_run) * kT);
+    DotSink<kT> sink(x.quads + (run * x.run + half * half_run) * kT,
+                     half == 0 ? coming : ComingShare());
     give_run<Rows>({codes.bytes + half * half_run, codes.stride}, half_run, sink);
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
       const int32_t first = x.half_sums[run * kT + t];
       const Ints start = end.start(half == 0 ? first : x.sums[run * kT + t] - first);
-      const Ints sum = hn::Add(start, hn::Add(sink.sums[t][0], sink.sums[t][1]));
+      const Ints sum = hn::Add(start, sink.sum(t));
       const Ints product = hn::Mul(sum, end.factors[half]);
       sums[t] = half == 0 ? product : hn::Add(sums[t], product);
     }
@@ -218,9 +253,11 @@ HWY_NOINLINE void multiply_few(Rows& rows, RowStream& stream, const Int8Part& x,
       if (run % 2 == 0) multiply_pair<Rows>(rows, units, run, quads, pair);
       sums[0] = pair[run % 2];
     } else if constexpr (kHalves) {
-      multiply_halves<Rows, kT>(rows, rows.codes(units, run), x, run, sums);
+      multiply_halves<Rows, kT>(rows, rows.codes(units, run), x, run, ComingShare(rows, units, run),
+                                sums);
     } else {
-      multiply_run<Rows, kT>(rows.codes(units, run), bytes, quads, sums);
+      multiply_run<Rows, kT>(rows.codes(units, run), bytes, quads, ComingShare(rows, units, run),
+                             sums);
     }
     const RunEnd<Rows::kKind> end(rows, run);  // late: what it reads has just been written
     HONE_UNROLL for (int t = 0; t < kT; ++t) {

@@ -2,7 +2,8 @@
 // tensor_view.h), each with a scale of its own, and laid out for the instructions that multiply
 // four neighbouring bytes at once: a quad is four int8 of one token.
 //
-// Tokens come in blocks of kInt8Tokens, the last one shorter. A block of n tokens has
+// Tokens come in blocks of kInt8Tokens, the last one as wide as it must be (block_width). A block
+// of width n has
 //   quads [runs][run / 4][n][4]     scales [runs][n]
 //   sums [runs][n], of the integers of a run     half_sums [runs][n], of the first half of them
 // one after the other, block after block, so that a block starts at (its first token) * (what one
@@ -18,6 +19,8 @@
 
 #include <cmath>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/decode-inl.h"
@@ -31,6 +34,30 @@ constexpr int64_t kLongestRun = 128;
 
 // Tokens whose sums fit the registers beside two vectors of weights and one of activations.
 constexpr int64_t kInt8Tokens = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 12 : 4;
+
+// How wide blocks can be. Products are compiled for each, so there are only some; what stands in
+// the place of tokens that a block does not have is multiplied in vain.
+using Int8Widths =
+    std::conditional_t<kInt8Tokens == 12, std::integer_sequence<int, 1, 2, 3, 4, 6, 8, 12>,
+                       std::integer_sequence<int, 1, 2, 3, 4>>;
+
+// Calls body(std::integral_constant<int, the width of a block with the first of `tokens`>).
+template <class Body, int... kWidths>
+void with_width(int64_t tokens, const Body& body, std::integer_sequence<int, kWidths...>) {
+  const int64_t n = std::min(tokens, kInt8Tokens);
+  static_cast<void>(
+      ((n <= kWidths && (body(std::integral_constant<int, kWidths>()), true)) || ...));
+}
+template <class Body>
+void with_width(int64_t tokens, const Body& body) {
+  with_width(tokens, body, Int8Widths());
+}
+
+inline int64_t block_width(int64_t tokens) {
+  int64_t width = 0;
+  with_width(tokens, [&width](auto n) { width = n; });
+  return width;
+}
 
 inline int64_t run_count(const Int8Layout& layout) {
   return (layout.columns + layout.run - 1) / layout.run;
@@ -74,25 +101,43 @@ HWY_INLINE void scatter_quads(const int8_t* ordered, int64_t count, int64_t n, i
   for (int64_t i = 0; i < count; i += 4, to += 4 * n) std::memcpy(to, ordered + i, 4);
 }
 
-// A block being rounded: n tokens from `first` on.
+// A block being rounded.
 struct Int8Block {
   const Int8Layout& layout;
-  int64_t n;
+  int64_t tokens;
+  int64_t width;
   int8_t* quads;
   float* scales;
   int32_t* sums;
   int32_t* half_sums;
 
-  void round_token(const float* x, int64_t t) {
-    const float shared = layout.per_token ? token_step(x, layout.columns, false) : 0;
-    for (int64_t g = 0; g < run_count(layout); ++g) {
-      const int64_t begin = g * layout.run;
-      round_one(x + begin, std::min(layout.run, layout.columns - begin), shared, g, t);
-    }
+  // Number `index`, of so many tokens in all.
+  Int8Block(Int8Tokens& out, int64_t all, int64_t index) : layout(out.layout) {
+    const int64_t first = index * kInt8Tokens;
+    const int64_t runs = run_count(layout);
+    tokens = std::min(kInt8Tokens, all - first);
+    width = block_width(tokens);
+    quads = out.quads.data() + first * runs * layout.run;
+    scales = out.scales.data() + first * runs;
+    sums = out.sums.data() + first * runs;
+    half_sums = out.half_sums.data() + first * runs;
+  }
+
+  // Where runs share it. x: token t.
+  void share_step(const float* x, int64_t t) {
+    const float step = token_step(x, layout.columns, false);
+    for (int64_t g = 0; g < run_count(layout); ++g) scales[g * width + t] = step;
+  }
+
+  // Run g of all tokens. x: the first of them.
+  void round_run_of_each(const float* x, int64_t g) {
+    const int64_t begin = g * layout.run;
+    const int64_t count = std::min(layout.run, layout.columns - begin);
+    for (int64_t t = 0; t < tokens; ++t) round_one(x + t * layout.columns + begin, count, g, t);
   }
 
  private:
-  void round_one(const float* x, int64_t count, float scale, int64_t g, int64_t t) {
+  void round_one(const float* x, int64_t count, int64_t g, int64_t t) {
     alignas(64) float padded[kLongestRun];
     alignas(64) int8_t integers[kLongestRun];
     if (count < layout.run) {
@@ -100,16 +145,16 @@ struct Int8Block {
       std::fill(padded + count, padded + layout.run, 0.0f);
       x = padded;
     }
+    float& scale = scales[g * width + t];
     if (!layout.per_token) scale = run_step(x, layout.run);
-    scales[g * n + t] = scale;
     if (scale > 0 && layout.per_token) {
       alignas(64) float on_grid[kLongestRun];
       hone::cpu::HWY_NAMESPACE::round_token(x, layout.run, scale, false, on_grid);
-      round_halves(on_grid, 1.0f, g * n + t, integers);
+      round_halves(on_grid, 1.0f, g * width + t, integers);
     } else if (scale > 0) {
-      round_halves(x, 1.0f / scale, g * n + t, integers);
+      round_halves(x, 1.0f / scale, g * width + t, integers);
     } else {  // NaN: no integer stands for one
-      sums[g * n + t] = half_sums[g * n + t] = 0;
+      sums[g * width + t] = half_sums[g * width + t] = 0;
       std::fill_n(integers, layout.run, int8_t{0});
     }
     alignas(64) int8_t ordered[kLongestRun];
@@ -117,7 +162,7 @@ struct Int8Block {
     if (layout.per_byte == 1) in_order = integers;
     if (layout.per_byte == 2) order_run<2>(integers, layout.run, ordered);
     if (layout.per_byte == 4) order_run<4>(integers, layout.run, ordered);
-    scatter_quads(in_order, layout.run, n, quads + (g * layout.run / 4 * n + t) * 4);
+    scatter_quads(in_order, layout.run, width, quads + (g * layout.run / 4 * width + t) * 4);
   }
 
   void round_halves(const float* x, float factor, int64_t at, int8_t* out) {
@@ -132,25 +177,33 @@ void grow(std::vector<T>& v, int64_t size) {
   if (static_cast<int64_t>(v.size()) < size) v.resize(size);
 }
 
+constexpr int64_t kRoundGrain = 8192;  // elements worth handing to a thread
+
 inline void round_to_int8(ThreadPool& pool, const Int8Layout& layout, const float* x,
                           int64_t tokens, Int8Tokens& out) {
   const int64_t runs = run_count(layout);
   out.layout = layout;
-  grow(out.quads, tokens * runs * layout.run + kLongestRun);  // a vector may reach beyond
-  grow(out.scales, tokens * runs);
-  grow(out.sums, tokens * runs);
-  grow(out.half_sums, tokens * runs);
   const int64_t blocks = (tokens + kInt8Tokens - 1) / kInt8Tokens;
-  pool.parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t first = begin * kInt8Tokens; first < std::min(end * kInt8Tokens, tokens);
-         first += kInt8Tokens) {
-      Int8Block block{.layout = layout,
-                      .n = std::min(kInt8Tokens, tokens - first),
-                      .quads = out.quads.data() + first * runs * layout.run,
-                      .scales = out.scales.data() + first * runs,
-                      .sums = out.sums.data() + first * runs,
-                      .half_sums = out.half_sums.data() + first * runs};
-      for (int64_t t = 0; t < block.n; ++t) block.round_token(x + (first + t) * layout.columns, t);
+  const int64_t room = blocks * kInt8Tokens;
+  grow(out.quads, room * runs * layout.run + kLongestRun);  // a vector may reach beyond
+  grow(out.scales, room * runs);
+  grow(out.sums, room * runs);
+  grow(out.half_sums, room * runs);
+  if (layout.per_token) {
+    pool.parallel_for(tokens, std::max<int64_t>(1, kRoundGrain / layout.columns),
+                      [&](int64_t begin, int64_t end) {
+                        for (int64_t t = begin; t < end; ++t) {
+                          Int8Block block(out, tokens, t / kInt8Tokens);
+                          block.share_step(x + t * layout.columns, t % kInt8Tokens);
+                        }
+                      });
+  }
+  const int64_t together = std::min(tokens, kInt8Tokens);
+  const int64_t grain = std::max<int64_t>(1, kRoundGrain / (layout.run * together));
+  pool.parallel_for(blocks * runs, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      Int8Block block(out, tokens, i / runs);
+      block.round_run_of_each(x + i / runs * kInt8Tokens * layout.columns, i % runs);
     }
   });
 }

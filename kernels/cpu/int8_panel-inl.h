@@ -7,8 +7,6 @@
 #define HONE_CPU_INT8_PANEL_INL_H_
 #endif
 
-#include <utility>
-
 #include "kernels/cpu/int8_run-inl.h"
 
 #if HWY_TARGET != HWY_SCALAR
@@ -29,6 +27,7 @@ template <RunKind kKind>
 struct PanelSink {
   Panel<kKind>& panel;
   int side;
+  HWY_INLINE void step(int64_t, int64_t) const {}
   template <int kSlot>
   HWY_INLINE void add(int64_t quad, Words codes) {
     hn::StoreU(codes, Tag<uint32_t>(), panel.words[quad][side]);
@@ -104,15 +103,6 @@ HWY_NOINLINE void multiply_panel(const Panel<kKind>& panel, const Int8Part& x, i
     hn::StoreU(b, kFloatTag, to + kLanes);
   }
 }
-
-// By number of tokens: kFunctions[n - 1].
-template <RunKind kKind, class Sequence = std::make_index_sequence<kInt8Tokens>>
-struct PanelFunctions;
-template <RunKind kKind, size_t... kIndex>
-struct PanelFunctions<kKind, std::index_sequence<kIndex...>> {
-  static constexpr decltype(&multiply_panel<kKind, 1>) kFunctions[] = {
-      &multiply_panel<kKind, static_cast<int>(kIndex) + 1>...};
-};
 
 }  // namespace
 }  // namespace hone::cpu::HWY_NAMESPACE

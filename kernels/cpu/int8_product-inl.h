@@ -30,7 +30,8 @@ class Int8Product {
  public:
   virtual ~Int8Product() = default;
   // Rows [row, row + count) times tokens [first, first + tokens), where first is a multiple of
-  // kInt8Tokens: out[t * stride + r], with room for whole panels of 2 * kLanes rows.
+  // kInt8Tokens: out[t * stride + r], with room for whole panels of 2 * kLanes rows and whole
+  // blocks of kInt8Tokens.
   virtual void multiply(int64_t row, int64_t count, const Int8Tokens& x, int64_t first,
                         int64_t tokens, float* out, int64_t stride) = 0;
 };
@@ -59,22 +60,19 @@ class Int8ProductOf final : public Int8Product {
       }
       return;
     }
-    const Int8Part part(x, first);
     for (int64_t r = 0; r < count; r += kLanes) {
-      start(row + r, std::min(kLanes, count - r), Rows::kInPlace && tokens == 1);
-      if (tokens == 1) multiply_few<Rows, 1>(rows_, stream_, part, out + r, stride);
-      if (tokens == 2) multiply_few<Rows, 2>(rows_, stream_, part, out + r, stride);
-      if (tokens == 3) multiply_few<Rows, 3>(rows_, stream_, part, out + r, stride);
-      if (tokens == 4) multiply_few<Rows, 4>(rows_, stream_, part, out + r, stride);
+      rows_.start(row + r, std::min(kLanes, count - r));
+      for (int64_t t = 0; t < tokens; t += kInt8Tokens) {
+        stream_.start(row + r, Rows::kInPlace);
+        const Int8Part part(x, first + t);
+        with_width(tokens - t, [&](auto width) {
+          multiply_few<Rows, width>(rows_, stream_, part, out + t * stride + r, stride);
+        });
+      }
     }
   }
 
  private:
-  void start(int64_t row, int64_t count, bool in_place) {
-    rows_.start(row, count);
-    stream_.start(row, in_place);
-  }
-
   // Panels of all runs of the rows, then the tokens: a panel's two sides come one after the other.
   void multiply_many(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t tokens,
                      float* out, int64_t stride) {
@@ -83,18 +81,21 @@ class Int8ProductOf final : public Int8Product {
     for (int side = 0; side < 2; ++side) {
       if (side * kLanes < count) fill_panels(row + side * kLanes, count - side * kLanes, side, x);
     }
-    for (int64_t t = 0; t < tokens; ++t) std::fill_n(out + t * stride, kPanelRows, 0.0f);
+    const int64_t room = (tokens + kInt8Tokens - 1) / kInt8Tokens * kInt8Tokens;
+    for (int64_t t = 0; t < room; ++t) std::fill_n(out + t * stride, kPanelRows, 0.0f);
     for (int64_t run = 0; run < runs; ++run) {
       for (int64_t t = 0; t < tokens; t += kInt8Tokens) {
-        const int64_t n = std::min(kInt8Tokens, tokens - t);
-        PanelFunctions<Rows::kKind>::kFunctions[n - 1](panels_[run], Int8Part(x, first + t), run,
-                                                       out + t * stride, stride);
+        const Int8Part part(x, first + t);
+        with_width(tokens - t, [&](auto width) {
+          multiply_panel<Rows::kKind, width>(panels_[run], part, run, out + t * stride, stride);
+        });
       }
     }
   }
 
   void fill_panels(int64_t row, int64_t count, int side, const Int8Tokens& x) {
-    start(row, std::min(count, kLanes), false);
+    rows_.start(row, std::min(count, kLanes));
+    stream_.start(row, false);
     const int64_t bytes = x.layout.run / Rows::kPerByte;
     for_each_run(rows_, stream_, run_count(x.layout),
                  [&](const Codes& units, int64_t run) HWY_ATTR {

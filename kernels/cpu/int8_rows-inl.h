@@ -25,12 +25,12 @@ HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-// Codes of a run: kLanes rows of bytes, `stride` apart. Where rows are read in place, as many bytes
-// from `ahead` on will be wanted soon.
+// Codes of a run: kLanes rows of bytes, `stride` apart. Where rows are read in place, those at
+// `coming`, as far apart, will be wanted soon.
 struct Codes {
   const uint8_t* bytes;
   int64_t stride;
-  const uint8_t* ahead = nullptr;
+  const uint8_t* coming = nullptr;
 };
 
 // What a run has beside a scale: nothing, a minimum, or an integer factor of eight bits for each of
@@ -42,15 +42,15 @@ enum class RunKind { kPlain, kMinimum, kHalves };
 // The bytes of a range of rows, kLanes rows at a time, memory read without pause. Products need
 // many rows at once, but the hardware's prefetcher follows few streams. Two ways around that:
 //
-// - In place, where each line of a row is used once and whole: while some rows are worked on, the
-//   product prefetches the next ones in the order of addresses (Codes::ahead). A range's last rows
-//   do so, too: what lies behind them is this thread's next range, or the next matrix.
-// - In pieces of up to kPieceBytes a row, where codes are used several times: while one piece is
-//   worked on, the next is copied beside it, row by row. Rows whose distance is a power of two then
-//   do not push each other out of L1.
+// - In place, where codes are used once: while they are multiplied, the product asks for what lies
+//   kAheadBytes further on in the same rows, or in those that come next (Codes::coming). Into L2:
+//   in L1 rows whose distance is a power of two would push each other out.
+// - In pieces of up to kPieceBytes a row, where codes become panels: while one piece is worked on,
+//   the next is copied beside it, row by row.
 class RowStream {
  public:
   static constexpr int64_t kPieceBytes = 1024;
+  static constexpr int64_t kAheadBytes = 2048;
 
   // Rows [.., end_row) of w; unit: bytes of a row that must not be cut.
   RowStream(const WeightView& w, int64_t unit, int64_t end_row)
@@ -58,12 +58,16 @@ class RowStream {
         row_bytes_(payload_row_bytes(w)),
         unit_(unit),
         piece_bytes_(std::max(unit, kPieceBytes / unit * unit)),
+        ahead_(std::min(kAheadBytes, row_bytes_) / unit * unit),
         end_row_(end_row),
         buffers_{new_buffer(), new_buffer()} {}
 
   int64_t piece_bytes() const { return in_place_ ? row_bytes_ : piece_bytes_; }
-  const uint8_t* ahead(int64_t unit) const {
-    return in_place_ ? ahead_ + unit * kLanes * unit_ : piece();
+  // In place: Codes::coming of a unit; a range's last rows ask for what lies behind them.
+  const uint8_t* coming(int64_t unit) const {
+    if (!in_place_) return piece();
+    const int64_t at = unit * unit_ + ahead_;
+    return base_ + at + (at < row_bytes_ ? 0 : kLanes * w_.row_stride - row_bytes_);
   }
   int64_t stride() const { return in_place_ ? w_.row_stride : piece_bytes_; }
 
@@ -73,7 +77,6 @@ class RowStream {
     if (in_place_) {
       at_ = {};
       base_ = reinterpret_cast<const uint8_t*>(w_.payload + row * w_.row_stride);
-      ahead_ = base_ + kLanes * w_.row_stride;
       return;
     }
     if (at_ == Place{row, 0}) return;
@@ -100,8 +103,8 @@ class RowStream {
   }
 
  private:
-  static constexpr int64_t kSlack = 64;         // a vector beyond the last code
-  static constexpr int64_t kAheadBytes = 8192;  // software prefetch, into L2
+  static constexpr int64_t kSlack = 64;  // a vector beyond the last code
+  static constexpr int64_t kCopyAheadBytes = 8192;
 
   using Buffer = std::unique_ptr<uint8_t[]>;
   Buffer new_buffer() const {
@@ -130,7 +133,7 @@ class RowStream {
     constexpr int64_t kStep = hn::MaxLanes(hn::CappedTag<uint8_t, 64>());
     int64_t i = 0;
     for (; i + kLine <= count; i += kLine) {
-      __builtin_prefetch(from + i + kAheadBytes, 0, 2);
+      __builtin_prefetch(from + i + kCopyAheadBytes, 0, 2);
       for (int64_t k = i; k < i + kLine; k += kStep) hn::StoreU(hn::LoadU(d, from + k), d, to + k);
     }
     if (i < count) std::memcpy(to + i, from + i, count - i);
@@ -140,10 +143,10 @@ class RowStream {
   int64_t row_bytes_;
   int64_t unit_;
   int64_t piece_bytes_;
+  int64_t ahead_;
   int64_t end_row_;
   bool in_place_ = false;
-  const uint8_t* base_ = nullptr;   // in place: these rows
-  const uint8_t* ahead_ = nullptr;  // and those to come
+  const uint8_t* base_ = nullptr;  // in place: these rows
   Buffer buffers_[2];
   int now_ = 0;
   Place at_;
@@ -223,13 +226,15 @@ HWY_INLINE void give_quads(Words word, int64_t index, int64_t words, Sink& sink)
   }
 }
 
-// Calls sink.add<0 or 1>(quad, codes of that quad for each row) for all quads of a run of `bytes`.
+// Calls sink.add<0 or 1>(quad, codes of that quad for each row) for all quads of a run of `bytes`,
+// and sink.step(i, steps) now and then.
 template <class Rows, class Sink>
 HWY_INLINE void give_run(const Codes& codes, int64_t bytes, Sink& sink) {
   const Tag<uint32_t> d;
   for (int64_t b = 0; b < bytes; b += 16) {
     Words words[4];
     turn_words(codes.bytes + b, codes.stride, words);
+    sink.step(b / 16, bytes / 16);
     for (int i = 0; i < 4; ++i) {
       give_quads<Rows, 0>(unsign<Rows::kSigned>(d, words[i]), b / 4 + i, bytes / 4, sink);
     }

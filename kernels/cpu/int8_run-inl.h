@@ -59,6 +59,19 @@ HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
 }
 #endif
 
+// The same with one quad for all lanes, from memory.
+#if HWY_TARGET == HWY_AVX3
+HWY_INLINE Ints add_quad(Ints sum, Words codes, const int8_t* quad) {
+  const auto& bytes = *reinterpret_cast<const int8_t(*)[4]>(quad);
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum.raw) : "v"(codes.raw), "m"(bytes));
+  return sum;
+}
+#else
+HWY_INLINE Ints add_quad(Ints sum, Words codes, const int8_t* quad) {
+  return add_products(sum, codes, load_quad(quad));
+}
+#endif
+
 // What a run adds to the results of one token. Sums start at start(), so that a zero point which
 // all rows share costs nothing at the end.
 template <RunKind kKind>
@@ -128,8 +141,9 @@ HWY_INLINE void for_each_run(Rows& rows, RowStream& stream, int64_t runs, const 
     for (int64_t i = 0; i < count; ++i) {
       const uint8_t* const units = stream.piece() + i / rows.unit_runs() * unit;
       const int64_t run = first + i;
-      const uint8_t* const ahead = Rows::kInPlace ? stream.ahead(run / rows.unit_runs()) : nullptr;
-      const Codes bytes{units, stream.stride(), ahead};
+      const uint8_t* const coming =
+          Rows::kInPlace ? stream.coming(run / rows.unit_runs()) : nullptr;
+      const Codes bytes{units, stream.stride(), coming};
       rows.begin(bytes, run);
       body(bytes, run);
       stream.copy_ahead(i, count);

@@ -62,7 +62,7 @@ class SparseRows {
     for (int64_t r = 0; r < kLanes; ++r) {
       const std::byte* const kept = index + std::min(r, last_) * stride;
       expand_row(units.bytes + r * units.stride, kept, codes_ + r * kLongestRun);
-      __builtin_prefetch(units.ahead + r * unit_bytes(), 0, 2);
+      __builtin_prefetch(units.coming + r * units.stride, 0, 2);
       __builtin_prefetch(kept + kLanes * stride, 0, 2);
     }
   }

@@ -51,9 +51,10 @@ struct Shape {
   int64_t rows;
   int64_t tokens;
 };
-// Rows around tiles of 4 and blocks of 16, tokens around tiles of 2 and 4 and blocks of 64.
-constexpr Shape kShapes[] = {{1, 1}, {4, 2}, {5, 3}, {3, 4},  {17, 5}, {7, 6},
-                             {9, 7}, {6, 8}, {2, 9}, {15, 1}, {16, 1}, {33, 1}};
+// Rows around tiles of 4 and blocks of 16; tokens around tiles of 2 and 4, around what the integers
+// of a few tokens are laid out for, 6, 8 and 12, and twice that.
+constexpr Shape kShapes[] = {{1, 1}, {4, 2},  {5, 3},  {3, 4},  {17, 5}, {7, 6},  {9, 7},  {6, 8},
+                             {2, 9}, {15, 1}, {16, 1}, {33, 1}, {1, 12}, {2, 13}, {1, 24}, {1, 25}};
 
 std::string check_storage(Backend& backend, const Storage& storage) {
   uint32_t seed = 1;
@@ -100,6 +101,11 @@ TEST_CASE("matmul: a token alone gives the bytes it gives in a batch, for any nu
         const auto alone = product(*one, matrix.view(), token, 1);
         const std::span<const float> in_batch(batch.data() + t * 150, 150);
         CHECK_MESSAGE(tolerance::same_bytes(alone, in_batch), level << " " << storage.name);
+      }
+      for (const int64_t few : {5, 7, 13, 24}) {
+        const auto first = product(*one, matrix.view(), x, few);
+        const std::span<const float> in_batch(batch.data(), few * 150);
+        CHECK_MESSAGE(tolerance::same_bytes(first, in_batch), level << " " << storage.name);
       }
     }
     for (const int threads : {2, 3, 5}) {
