@@ -52,7 +52,7 @@ class UnpackedRows : public GroupedRows<kBits> {
       for (int64_t i = 0; i < run_; i += 64) {
         unpack(from + i / 8 * kBits, std::min<int64_t>(64, run_ - i), codes_ + r * run_ + i);
       }
-      __builtin_prefetch(units.ahead + r * this->unit_bytes(), 0, 2);
+      __builtin_prefetch(units.coming + r * units.stride, 0, 2);
     }
   }
   HWY_INLINE Codes codes(const Codes&, int64_t) { return {codes_, run_, codes_}; }
