@@ -198,7 +198,7 @@ TEST_CASE("ranks give the tokens of one rank: every storage, a sum in slices") {
                                                      : kOtherOrder));
       CHECK(two.ids == one.ids);
       if (std::getenv("HONE_PRINT_ERRORS")) {
-        MESSAGE(row.scheme + (row.sparse ? " 2:4 " : " ") + std::to_string(error));
+        MESSAGE(row.scheme << (row.sparse ? " 2:4 " : " ") << error);
       }
     }
   }
