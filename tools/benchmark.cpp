@@ -88,7 +88,9 @@ MachinePeaks of_all_ranks(const MachinePeaks& own) {
 Peaks probe(const std::vector<int>& threads, std::vector<BenchmarkSubject>& subjects) {
   Peaks peaks;
   for (BenchmarkSubject& subject : subjects) {
-    if (on_gpu(subject) && !peaks.contains(0)) peaks[0] = subject.engine.session->measure_peaks();
+    if (on_gpu(subject) && !peaks.contains(0)) {
+      peaks[0] = of_all_ranks(subject.engine.session->measure_peaks());
+    }
   }
   if (peaks.contains(0)) return peaks;
   for (int count : threads) peaks[count] = of_all_ranks(probe_machine(count));
