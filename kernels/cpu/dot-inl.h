@@ -356,7 +356,9 @@ class Decoder {
     return tokens == 1 && kernels_.stream ? kStreamRows : kRows;
   }
   // Tokens for which dot() is the better way.
-  int64_t most_dot_tokens() const { return kernels_.few_one ? 4 : kernels_.dot_one ? 1 : 0; }
+  int64_t most_dot_tokens() const {
+    return kernels_.few_one ? 4 * kFewTokens : kernels_.dot_one ? 1 : 0;
+  }
 
   // Adds the products of `count` tokens with rows [row, row + rows), without the columns behind
   // whole_columns(): there must be most_dot_tokens().
