@@ -369,7 +369,7 @@ struct F8Reader {
   HWY_INLINE void prefetch(int64_t c, int rows) const {
     const int64_t at = c + kAhead;
     const std::byte* const from = row + at + (at < bytes ? 0 : (rows - 1) * stride);
-    for (int64_t i = 0; i < kSegment; i += kLine) hwy::Prefetch(from + i);
+    for (int64_t i = 0; i < kSegment; i += kLine) __builtin_prefetch(from + i, 0, 2);
   }
   HWY_INLINE int64_t segment_end(int64_t c) const { return c + kSegment; }
   HWY_INLINE void begin(int64_t c, int64_t g) {
