@@ -198,20 +198,21 @@ void stream_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
   for (int64_t chunk = 0; chunk < columns; chunk += kChunk) {
     Floats sums[kStreamRows];
     HONE_UNROLL for (Floats& sum : sums) sum = hn::Zero(kFloatTag);
-    const auto add = [&](int64_t c) HWY_ATTR {
-      const Floats x = hn::LoadU(kFloatTag, tokens.x + c);
-      HONE_UNROLL for (int r = 0; r < kStreamRows; ++r) {
-        sums[r] = hn::MulAdd(first.load(c, r), x, sums[r]);
-      }
+    const auto add = [&](int64_t c, int r) HWY_ATTR {
+      sums[r] = hn::MulAdd(first.load(c, r), hn::LoadU(kFloatTag, tokens.x + c), sums[r]);
     };
     const int64_t end = std::min(chunk + kChunk, columns);
     int64_t c = chunk;
     for (; c + kColumns <= end; c += kColumns) {
-      for (int64_t k = 0; k < kColumns; k += kLanes) add(c + k);
-      HONE_UNROLL for (int r = 0; r < kStreamRows; ++r) __builtin_prefetch(ahead + r * kLine, 0, 2);
+      HONE_UNROLL for (int r = 0; r < kStreamRows; ++r) {
+        for (int64_t k = 0; k < kColumns; k += kLanes) add(c + k, r);
+        __builtin_prefetch(ahead + r * kLine, 0, 2);  // one by one: a burst would wait for room
+      }
       ahead += kStreamRows * kLine;
     }
-    for (; c < end; c += kLanes) add(c);
+    for (; c < end; c += kLanes) {
+      HONE_UNROLL for (int r = 0; r < kStreamRows; ++r) add(c, r);
+    }
     for (int r = 0; r < kStreamRows; ++r) tokens.sums[r] += sum_lanes(sums[r]);
   }
 }

@@ -8,6 +8,7 @@
 #endif
 
 #include <array>
+#include <cstddef>
 
 #include "kernels/cpu/int8_rows-inl.h"
 
@@ -76,6 +77,10 @@ class BlockRows : public BlockStorage {
     const auto* const pair = reinterpret_cast<const Block*>(unit);
     return Words{Format::load_pair(pair[0], pair[1])};
   }
+  // Where the codes of a pair's runs begin in the unit, if nibbles of 16 bytes are all there is.
+  static constexpr int64_t nibbles_at(int64_t run) requires Format::kOnlyNibbles {
+    return run * sizeof(Block) + offsetof(Block, nibbles);
+  }
 #endif
 
   HWY_INLINE Floats scale(int64_t run) const { return Format::widen_scale(scales_[run % 2]); }
@@ -113,6 +118,7 @@ HWY_INLINE __m512i load_nibble_blocks(const uint8_t* first, const uint8_t* secon
 template <class BlockType>
 struct HalfScale {
   using Block = BlockType;
+  static constexpr bool kOnlyNibbles = false;
   static HWY_INLINE uint16_t scale_bits(const Block& block) { return block.d; }
   static HWY_INLINE Floats widen_scale(const uint16_t* bits) { return widen_f16(bits); }
 };
@@ -137,6 +143,7 @@ struct Q8_0Format : HalfScale<BlockQ8_0> {
 template <class BlockType, int32_t kZeroCode, bool kHasMinimum>
 struct NibbleFormat : HalfScale<BlockType> {
   using Block = BlockType;
+  static constexpr bool kOnlyNibbles = true;
   static constexpr int32_t kZero = kZeroCode;
   static constexpr bool kMinimum = kHasMinimum;
   static HWY_INLINE void widen(const Block& block, uint8_t* codes) {

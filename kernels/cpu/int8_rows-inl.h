@@ -167,6 +167,12 @@ HWY_INLINE __m512i load_four_blocks(const uint8_t* from, int64_t stride) {
 }
 #endif
 
+#if HWY_TARGET == HWY_AVX3
+HWY_INLINE Words load_16_four_times(const void* from) {
+  return Words{_mm512_broadcast_i32x4(_mm_loadu_si128(static_cast<const __m128i*>(from)))};
+}
+#endif
+
 // Blocks of 16 bytes: rows r, r + 4, r + 8 ... of kLanes.
 HWY_INLINE Words load_blocks(const uint8_t* from, int64_t stride) {
 #if HWY_TARGET == HWY_AVX3
