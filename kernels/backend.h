@@ -38,6 +38,10 @@ class Backend {
   virtual void copy_in(void* to, const void* from_host, size_t bytes) = 0;
   virtual void copy_out(void* to_host, const void* from, size_t bytes) = 0;
 
+  // Share of zeros from which on products with a dense matrix are faster by a bitmask
+  // (tensor_view.h); above 1: never.
+  virtual double least_zeros(const WeightView&) const { return 2; }
+
   // The rest is for backends with memory of their own; the defaults do for those that share the
   // host's.
   // Bytes that place() takes for a matrix, and the matrix as the ops want it: where it is, or a

@@ -9,6 +9,14 @@
 // bits 0-1, of the second in bits 2-3 (first < second); low nibble = the even quadruple. So
 // index row = columns/8 bytes, and `columns` is a multiple of 8. Scales keep counting dense
 // columns.
+//
+// Bitmask (unstructured sparsity): `mask` has a bit for each column, the lowest bit of a byte
+// first, a row padded to whole words of 64; a column is kept where it is 1, and zero, whatever its
+// zero point, where it is 0. The payload is the kept elements, row after row without gaps.
+//
+//   dense    0  5  0  7  0  0  0  3 | 0  1 ...      row_offsets    0  n0  n0 + n1 ...
+//   mask     0x8a                     0x02 ...      payload        5 7 3 1 ... (n0 of row 0, n1
+//   ...)
 #pragma once
 
 #include <cstddef>
@@ -35,7 +43,12 @@ struct WeightView {
   int64_t scale_rows = 0;             // rows, or 1 (per tensor)
   int64_t group = 0;                  // dense columns that share a scale; columns: one per row
   const int8_t* zeros = nullptr;      // [rows, columns / group] signed zero points, or null
-  const std::byte* index = nullptr;   // [rows, columns / 8] positions kept, or null: dense
+  const std::byte* index = nullptr;   // [rows, columns / 8] positions kept, or null: not 2:4
+
+  const std::byte* mask = nullptr;  // [rows, mask_row_bytes()], or null: no bitmask. Elements of
+                                    // whole bytes; no index
+  const int64_t* row_offsets = nullptr;  // with mask, [rows + 1]: elements before each row; instead
+                                         // of row_stride
 
   bool quantize_input = false;  // W8A8: each activation row is rounded to int8 (or fp8 where
                                 // type is F8E4M3) with its own scale before the product
@@ -47,7 +60,15 @@ struct WeightView {
   int64_t stored_columns() const { return index ? columns / 2 : columns; }
 };
 
-// Bytes of one payload row. Packed rows end at a 32-bit word.
+// Bytes of a row of a bitmask.
+inline int64_t mask_row_bytes(int64_t columns) { return (columns + 63) / 64 * 8; }
+
+// Bytes of some whole elements.
+inline int64_t element_bytes(const WeightView& w, int64_t count) {
+  return w.packed_bits == 8 ? count : row_bytes(w.type, count);
+}
+
+// Bytes of one payload row, where all rows have as many. Packed rows end at a 32-bit word.
 inline int64_t payload_row_bytes(const WeightView& w) {
   if (w.packed_bits == 0) return row_bytes(w.type, w.stored_columns());
   return (w.stored_columns() * w.packed_bits + 31) / 32 * 4;
@@ -74,7 +95,10 @@ inline bool rounds_in_runs(const WeightView& w) {
 
 // Bytes a matmul reads for this matrix: the figure behind every "GB/s" that hone prints.
 inline int64_t stored_bytes(const WeightView& w) {
-  int64_t bytes = w.rows * payload_row_bytes(w);
+  int64_t bytes = w.mask ? element_bytes(w, w.row_offsets[w.rows]) +
+                               w.rows * mask_row_bytes(w.columns) +
+                               (w.rows + 1) * static_cast<int64_t>(sizeof(int64_t))
+                         : w.rows * payload_row_bytes(w);
   if (w.scales) bytes += w.scale_rows * (w.columns / w.group) * row_bytes(w.scale_type, 1);
   if (w.zeros) bytes += w.rows * (w.columns / w.group);
   if (w.index) bytes += w.rows * w.columns / 8;

@@ -47,6 +47,7 @@ BenchmarkSubject load(const std::string& where, int threads, int64_t sequences) 
       .compute = *compute_from_name(options.common.compute),
       .kv_type = kv_type_from_name(options.common.kv_type),
       .load = *load_mode_from_name(options.common.load),
+      .sparse = options.common.sparse == "auto",
       .max_memory = limit.empty() ? 0 : parse_bytes(limit, "--max-memory"),
       .ranks = ranks};
   const std::string name = where == "-" ? "(stdin)" : where;

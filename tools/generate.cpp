@@ -50,6 +50,7 @@ Engine start(int64_t sequences) {
                                   .compute = *compute_from_name(options.common.compute),
                                   .kv_type = kv_type_from_name(options.common.kv_type),
                                   .load = *load_mode_from_name(options.common.load),
+                                  .sparse = options.common.sparse == "auto",
                                   .max_memory = memory_limit(),
                                   .ranks = spreads_prompts() ? nullptr : ranks});
   struct sigaction action {};

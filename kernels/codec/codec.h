@@ -43,6 +43,15 @@ void unpack_zeros(const std::byte* packed, int64_t rows, int64_t groups, int bit
 bool compress_2_4(const float* dense, int64_t columns, float* kept, std::byte* index);
 void expand_2_4(const float* kept, const std::byte* index, int64_t columns, float* dense);
 
+// ---- Bitmasks. Packs a row of a dense matrix of 8- or 16-bit elements, as its view says: the
+// mask, and the elements of the columns that are not zero (-0 is; of packed integers, the code of
+// 0). Returns how many. kept: room for all columns.
+int64_t compress_bitmask(const WeightView& dense, int64_t row, std::byte* kept, std::byte* mask);
+// How many that would be.
+int64_t count_nonzeros(const WeightView& dense, int64_t row);
+// The reverse. `kept` may be the end of `dense`.
+void expand_bitmask(const float* kept, const std::byte* mask, int64_t columns, float* dense);
+
 // ---- A row of any WeightView, every rule of tensor_view.h applied. out: [columns].
 void decode_weight_row(const WeightView& weight, int64_t row, float* out);
 

@@ -1,6 +1,6 @@
-// A row of a WeightView as floats: elements, then places (2:4), then zero points and scales. Done
-// in place in `out`, without a buffer of its own. One rounding per value: the product with the
-// scale.
+// A row of a WeightView as floats: elements, then places (2:4, bitmask), then zero points and
+// scales. Done in place in `out`, without a buffer of its own. One rounding per value: the product
+// with the scale.
 #include <algorithm>
 
 #include "kernels/check.h"
@@ -49,6 +49,18 @@ void clear_dropped(const std::byte* index, int64_t columns, float* values) {
   }
 }
 
+void clear_unmasked(const std::byte* mask, int64_t columns, float* values) {
+  for (int64_t c = 0; c < columns; ++c) {
+    if ((std::to_integer<unsigned>(mask[c / 8]) >> c % 8 & 1) == 0) values[c] = 0;
+  }
+}
+
+// The stored elements of a row, without places and scales.
+void decode_elements(const WeightView& w, const std::byte* payload, int64_t count, float* out) {
+  if (w.packed_bits != 0) return decode_packed(payload, count, w.packed_bits, out);
+  decode_row(w.type, payload, count, out);
+}
+
 void check_scales(const WeightView& w) {
   CHECK(w.scales != nullptr);
   CHECK(w.scale_type == DType::kF32 || w.scale_type == DType::kF16 || w.scale_type == DType::kBF16);
@@ -60,17 +72,18 @@ void check_scales(const WeightView& w) {
 
 void decode_weight_row(const WeightView& weight, int64_t row, float* out) {
   CHECK(row >= 0 && row < weight.rows);
-  CHECK(weight.index == nullptr || weight.columns % 8 == 0);
-  const std::byte* payload = weight.payload + row * weight.row_stride;
-  const int64_t stored = weight.stored_columns();
-  float* elements = out + (weight.columns - stored);  // 2:4: the second half, then expanded
-  if (weight.packed_bits != 0) {
-    decode_packed(payload, stored, weight.packed_bits, elements);
-  } else {
-    decode_row(weight.type, payload, stored, elements);
-  }
-  const std::byte* index = weight.index ? weight.index + row * (weight.columns / 8) : nullptr;
+  CHECK(weight.index == nullptr || (weight.columns % 8 == 0 && weight.mask == nullptr));
+  const int64_t* const offsets = weight.row_offsets ? weight.row_offsets + row : nullptr;
+  const std::byte* const mask =
+      weight.mask ? weight.mask + row * mask_row_bytes(weight.columns) : nullptr;
+  const std::byte* const index = weight.index ? weight.index + row * (weight.columns / 8) : nullptr;
+  const std::byte* const payload =
+      weight.payload + (mask ? element_bytes(weight, offsets[0]) : row * weight.row_stride);
+  const int64_t stored = mask ? offsets[1] - offsets[0] : weight.stored_columns();
+  float* elements = out + (weight.columns - stored);  // the end of out, then expanded
+  decode_elements(weight, payload, stored, elements);
   if (index != nullptr) expand_2_4(elements, index, weight.columns, out);
+  if (mask != nullptr) expand_bitmask(elements, mask, weight.columns, out);
   if (weight.scales == nullptr) {
     CHECK(weight.zeros == nullptr);
     return;
@@ -78,6 +91,7 @@ void decode_weight_row(const WeightView& weight, int64_t row, float* out) {
   check_scales(weight);
   apply_scales(weight, row, out);
   if (index != nullptr) clear_dropped(index, weight.columns, out);
+  if (mask != nullptr) clear_unmasked(mask, weight.columns, out);
 }
 
 }  // namespace hone

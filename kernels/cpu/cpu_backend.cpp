@@ -13,6 +13,7 @@
 // After targets.h.
 #include "hwy/highway.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/vbmi.h"
 #include "kernels/host_memory.h"
 
 namespace hone {
@@ -86,7 +87,8 @@ class CpuBackend final : public Backend {
       : context_{.pool = ThreadPool(threads),
                  .int8_kernels = level.target != HWY_AVX3 || level.vnni,
                  .rounded = {},
-                 .int8 = {}} {
+                 .int8 = {}},
+        expands_(level.target == HWY_AVX3 && cpu::has_vbmi()) {
     detail_ = level.name + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
     run = choose_ops(level.target, reinterpret_cast<BackendContext*>(&context_));
   }
@@ -106,12 +108,27 @@ class CpuBackend final : public Backend {
   void copy(void* to, const void* from, size_t bytes) override {
     if (bytes > 0) std::memmove(to, from, bytes);
   }
+  double least_zeros(const WeightView& dense) const override;
 
  private:
-
   cpu::Context context_;
+  bool expands_;  // has the instructions that bitmasks need
   std::string detail_;
 };
+
+// Where two threads meet one token, [5632, 2048], on a Zen 4: int8 took 1.05, 0.87 and 0.78 of the
+// dense time with 25, 35 and 50 % of zeros, BF16 0.92, 0.91 and 0.84; with the bytes alone it would
+// pay from 12 and 6 % on.
+double CpuBackend::least_zeros(const WeightView& dense) const {
+  constexpr double kNever = 2;
+  if (!expands_ || dense.index || dense.mask || dense.zeros) return kNever;
+  const bool words = dense.type == DType::kBF16 || dense.type == DType::kF16;
+  if (words && !dense.scales && dense.packed_bits == 0) return 0.25;
+  const bool bytes = dense.packed_bits == 8 || (dense.packed_bits == 0 && dense.type == DType::kI8);
+  const bool rounds = dense.quantize_input || rounds_in_runs(dense);
+  const bool runs = input_run(dense) == 128 && dense.columns % 128 == 0;
+  return bytes && rounds && runs && context_.int8_kernels ? 0.3 : kNever;
+}
 
 }  // namespace
 

@@ -18,6 +18,7 @@
 #include "kernels/cpu/blocks-inl.h"
 #include "kernels/cpu/decode-inl.h"
 #include "kernels/cpu/sparse-inl.h"
+#include "kernels/cpu/words-inl.h"
 
 // Sums stay in registers only if the compiler unrolls their loops before all else.
 #ifndef HONE_UNROLL
@@ -285,6 +286,17 @@ const Kernels& kernels_of(const WeightView& w) {
   }
 }
 
+// 16-bit floats: what is sparse by expansion, where there is an instruction for it.
+template <bool kBf16>
+const Kernels& kernels_of_words(const WeightView& w) {
+#if HWY_TARGET == HWY_AVX3
+  if (has_vbmi() && w.index) return kDenseKernels<WordsReader<PositionsOfRow, kBf16>>;
+  if (has_vbmi() && w.mask) return kDenseKernels<WordsReader<MaskOfRow, kBf16>>;
+#endif
+  if (w.mask) return kAnyKernels;
+  return kernels_of<std::conditional_t<kBf16, Bf16Reader, F16Reader>>(w);
+}
+
 // Few bits: by table where there is an instruction for it.
 template <int kBits>
 const Kernels& kernels_of_few_bits(const WeightView& w) {
@@ -321,9 +333,9 @@ const Kernels& kernels_without_scales(const WeightView& w) {
     case DType::kF32:
       return kernels_of<F32Reader>(w);
     case DType::kF16:
-      return kernels_of<F16Reader>(w);
+      return kernels_of_words<false>(w);
     case DType::kBF16:
-      return kernels_of<Bf16Reader>(w);
+      return kernels_of_words<true>(w);
 #define X(name)        \
   case DType::k##name: \
     return kernels_of<name##Reader>(w);
@@ -339,6 +351,7 @@ const Kernels& choose_kernels(const WeightView& w) {
   const int64_t unit = w.index ? 32 : 16;
   const bool scale_per_vector = !w.scales || w.group == w.columns || w.group % unit == 0;
   if (!scale_per_vector) return kAnyKernels;
+  if (w.mask && (w.scales || (w.type != DType::kF16 && w.type != DType::kBF16))) return kAnyKernels;
   if (w.packed_bits != 0) return kernels_of_packed(w);
   if (w.type == DType::kI8) return kernels_of<GroupedReader<I8Codes>>(w);
   if (w.type == DType::kF8E4M3 && !w.zeros) return kernels_of<F8Reader>(w);

@@ -34,6 +34,8 @@ HWY_INLINE Bytes16Vector high_nibbles(Bytes16Vector pairs) {
 struct BlockStorage {
   static constexpr int kPerByte = 1;
   static constexpr bool kSigned = false;
+  static constexpr bool kMultiplies = false;
+  using Stream = RowStream;
   static constexpr bool kPairs = true;
   static constexpr bool kInPlace = HWY_TARGET == HWY_AVX3;
   void start(int64_t, int64_t) {}

@@ -17,6 +17,8 @@ namespace {
 
 // Up to here, turning rows anew for every kInt8Tokens costs less than making panels of them.
 constexpr int64_t kFew = 2 * kInt8Tokens;
+// The same of storages that multiply: their sums of all rows must fit the registers.
+constexpr int64_t kFewOfSparse = 4;
 
 // A run's share of the unit that is coming: some of its rows, asked for a few at a time. A burst
 // would wait for room among the outstanding reads.
@@ -229,6 +231,16 @@ HWY_INLINE void multiply_pair(const Rows& storage, const Codes& units, int64_t r
 #endif
 }
 
+// The integers of a run, one token after the other: [kT][kLongestRun]. One token: where they are.
+template <int kT>
+HWY_INLINE const int8_t* tokens_apart(const int8_t* quads, int8_t* apart) {
+  if constexpr (kT == 1) return quads;
+  for (int64_t i = 0; i < kT * kLongestRun / 4; ++i) {
+    std::memcpy(apart + i % kT * kLongestRun + i / kT * 4, quads + 4 * i, 4);
+  }
+  return apart;
+}
+
 // The exact sums of a run for kT tokens.
 template <class Rows, int kT>
 HWY_INLINE void multiply_run(const Codes& codes, int64_t bytes, const int8_t* quads,
@@ -267,8 +279,8 @@ HWY_INLINE void multiply_halves(const Rows& rows, const Codes& codes, const Int8
 
 // out[t * stride + r]: the kLanes rows on which `rows` and `stream` stand, times kT tokens.
 template <class Rows, int kT>
-HWY_NOINLINE void multiply_few(Rows& rows, RowStream& stream, const Int8Part& x, float* out,
-                               int64_t stride) {
+HWY_NOINLINE void multiply_few(Rows& rows, typename Rows::Stream& stream, const Int8Part& x,
+                               float* out, int64_t stride) {
   Floats results[kT];
   HONE_UNROLL for (int t = 0; t < kT; ++t) results[t] = hn::Zero(kFloatTag);
   const int64_t bytes = x.run / Rows::kPerByte;
@@ -283,6 +295,8 @@ HWY_NOINLINE void multiply_few(Rows& rows, RowStream& stream, const Int8Part& x,
     } else if constexpr (kHalves) {
       multiply_halves<Rows, kT>(rows, rows.codes(units, run), x, run, ComingShare(rows, units, run),
                                 sums);
+    } else if constexpr (Rows::kMultiplies) {
+      rows.template multiply<kT>(units, run, x, sums);
     } else {
       multiply_run<Rows, kT>(rows.codes(units, run), bytes, quads, ComingShare(rows, units, run),
                              sums);
@@ -291,7 +305,7 @@ HWY_NOINLINE void multiply_few(Rows& rows, RowStream& stream, const Int8Part& x,
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
       const int32_t x_sum = x.sums[run * kT + t];
       Ints sum = sums[t];
-      if constexpr (!kHalves) sum = hn::Add(sum, end.start(x_sum));
+      if constexpr (!kHalves && !Rows::kMultiplies) sum = hn::Add(sum, end.start(x_sum));
       if (end.has_zeros) sum = end.without_zeros(sum, x_sum);
       results[t] = end.add(results[t], sum, x.scales[run * kT + t], x_sum);
     }

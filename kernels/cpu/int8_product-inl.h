@@ -14,6 +14,7 @@
 
 #include <memory>
 
+#include "kernels/cpu/int8_bitmask-inl.h"
 #include "kernels/cpu/int8_blocks-inl.h"
 #include "kernels/cpu/int8_few-inl.h"
 #include "kernels/cpu/int8_panel-inl.h"
@@ -50,11 +51,11 @@ template <class Rows>
 class Int8ProductOf final : public Int8Product {
  public:
   Int8ProductOf(const WeightView& w, int64_t end_row)
-      : rows_(w), stream_(w, rows_.unit_bytes(), end_row) {}
+      : rows_(make_rows(w, end_row)), stream_(w, rows_.unit_bytes(), end_row) {}
 
   void multiply(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t tokens,
                 float* out, int64_t stride) override {
-    if (tokens > kFew) {
+    if (tokens > kMost) {
       for (int64_t r = 0; r < count; r += kPanelRows) {
         multiply_many(row + r, std::min(kPanelRows, count - r), x, first, tokens, out + r, stride);
       }
@@ -66,13 +67,25 @@ class Int8ProductOf final : public Int8Product {
         stream_.start(row + r, Rows::kInPlace);
         const Int8Part part(x, first + t);
         with_width(tokens - t, [&](auto width) {
-          multiply_few<Rows, width>(rows_, stream_, part, out + t * stride + r, stride);
+          if constexpr (width <= kMost) {
+            multiply_few<Rows, width>(rows_, stream_, part, out + t * stride + r, stride);
+          }
         });
       }
     }
   }
 
  private:
+  static constexpr int64_t kMost = Rows::kMultiplies ? kFewOfSparse : kFew;  // tokens of few
+
+  static Rows make_rows(const WeightView& w, int64_t end_row) {
+    if constexpr (Rows::kMultiplies) {
+      return Rows(w, end_row);
+    } else {
+      return Rows(w);
+    }
+  }
+
   // Panels of all runs of the rows, then the tokens: a panel's two sides come one after the other.
   void multiply_many(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t tokens,
                      float* out, int64_t stride) {
@@ -106,7 +119,7 @@ class Int8ProductOf final : public Int8Product {
   }
 
   Rows rows_;
-  RowStream stream_;
+  typename Rows::Stream stream_;
   std::vector<Panel<Rows::kKind>> panels_;  // by run
 };
 
@@ -122,7 +135,7 @@ constexpr Int8Kernel kInt8Kernel{Rows::kPerByte, make_int8_product<Rows>};
 
 inline Int8Kernel choose_unpacked_kernel(const WeightView& w) {
 #if HWY_TARGET == HWY_AVX3
-  if (!has_byte_permutation()) return {};
+  if (!has_vbmi()) return {};
   if (w.packed_bits == 3) return kInt8Kernel<UnpackedRows<3>>;
   if (w.packed_bits == 5) return kInt8Kernel<UnpackedRows<5>>;
   if (w.packed_bits == 6) return kInt8Kernel<UnpackedRows<6>>;
@@ -151,9 +164,20 @@ inline Int8Kernel choose_sparse_kernel(const WeightView& w) {
   return {};
 }
 
+inline Int8Kernel choose_bitmask_kernel(const WeightView& w) {
+#if HWY_TARGET == HWY_AVX3
+  if (!BitmaskRows<true>::suits(w)) return {};
+  if (w.packed_bits == 0 && w.type == DType::kI8) return kInt8Kernel<BitmaskRows<true>>;
+  if (w.packed_bits == 8) return kInt8Kernel<BitmaskRows<false>>;
+#endif
+  static_cast<void>(w);
+  return {};
+}
+
 inline Int8Kernel choose_int8_kernel(const WeightView& w) {
   const int64_t run = input_run(w);
   if (run == 0) return {};
+  if (w.mask) return choose_bitmask_kernel(w);
   if (w.index) return choose_sparse_kernel(w);
   switch (w.type) {
     case DType::kQ8_0:

@@ -153,6 +153,32 @@ class RowStream {
   int64_t copied_ = 0;  // rows of the next piece
 };
 
+// Rows that a product which takes as long as memory asks for ahead: with kLanes of them it waits,
+// 2.8 ns for a run of 2:4 int4 instead of 2.5.
+constexpr int64_t kAheadRows = 2 * kLanes;
+
+// Asks for `bytes` bytes at once: where a thread begins, nobody has asked for its first rows.
+HWY_INLINE void prefetch_stretch(const std::byte* from, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(from + i, 0, 2);
+}
+
+// Instead of a RowStream, for a storage that finds its bytes itself.
+class NoStream {
+ public:
+  NoStream(const WeightView& w, int64_t, int64_t)
+      : bytes_(reinterpret_cast<const uint8_t*>(w.payload)) {}
+  static int64_t piece_bytes() { return kEndless; }
+  static int64_t stride() { return 0; }
+  const uint8_t* piece() const { return bytes_; }
+  const uint8_t* coming(int64_t) const { return bytes_; }
+  void start(int64_t, bool) {}
+  void copy_ahead(int64_t, int64_t) {}
+  void next() {}
+
+ private:
+  const uint8_t* bytes_;
+};
+
 // ---- Turning.
 
 // 16 bytes of each of kLanes rows -> words[j]: word j of each row.
@@ -322,6 +348,9 @@ class GroupTable {
 //   kKind                   a RunKind
 //   kPairs                  runs of 32 bytes, whose codes lie side by side by twos
 //   kInPlace                codes are the file's bytes: one token reads them where they are
+//   kMultiplies             has multiply<kT>, which a few tokens use instead of codes, and asks
+//                           for its bytes itself, up to the end_row that it is made with
+//   Stream                  RowStream, or NoStream
 //   unit_bytes, unit_runs   what must not be cut: so many bytes of a row hold so many runs
 //   start(row, count)       go to rows [row, row + count), count <= kLanes
 //   begin(units, run)       before anything else of a run; units: where its unit starts, in each
@@ -332,6 +361,8 @@ class GroupTable {
 //   scale(run), minimum(run)
 //   factor(run, half)       kHalves; factors_of_four(run, i): AVX-512, of an even run and of the
 //                           next one, [half][row] of rows 4i to 4i + 3
+//   multiply<kT>(units, run, x, sums)  kMultiplies: exact sums with kT tokens, zero points taken
+//   off
 
 // What integers of kBits bits have in common: scales and zero points by groups, a run a unit.
 template <int kBits>
@@ -340,6 +371,8 @@ class GroupedRows {
   static constexpr RunKind kKind = RunKind::kPlain;
   static constexpr bool kPairs = false;
   static constexpr bool kInPlace = true;
+  static constexpr bool kMultiplies = false;
+  using Stream = RowStream;
 
   explicit GroupedRows(const WeightView& w)
       : table_(w), has_zeros_(w.zeros != nullptr), unit_bytes_(input_run(w) * kBits / 8) {

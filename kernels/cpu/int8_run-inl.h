@@ -133,7 +133,8 @@ struct Int8Part {
 
 // Walks through the runs of kLanes rows, the next piece on its way meanwhile.
 template <class Rows, class Body>
-HWY_INLINE void for_each_run(Rows& rows, RowStream& stream, int64_t runs, const Body& body) {
+HWY_INLINE void for_each_run(Rows& rows, typename Rows::Stream& stream, int64_t runs,
+                             const Body& body) {
   const int64_t unit = rows.unit_bytes();
   const int64_t in_piece = stream.piece_bytes() / unit * rows.unit_runs();
   for (int64_t first = 0; first < runs; first += in_piece) {

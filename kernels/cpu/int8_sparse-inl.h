@@ -1,7 +1,12 @@
-// 2:4 weights of 8 or 4 bits as a storage of int8_rows-inl.h: the positions that are kept become a
-// bit mask, and one instruction spreads the kept codes by it; what was dropped becomes the zero
-// point. For AVX-512 with VBMI2; elsewhere these matrices are multiplied as floats. Compiled per
-// target.
+// 2:4 weights of 8 or 4 bits as a storage of int8_rows-inl.h. For AVX-512 with what came with Ice
+// Lake and Zen 4; elsewhere these matrices are multiplied as floats.
+//
+// A few tokens: weights stay as they are, and activations are gathered. The 128 of a run are two
+// vectors, of which one instruction picks any 64 bytes; so a row takes its index as 64 numbers of
+// columns, picks the activations of the columns that it keeps, and multiplies them by its 64 codes.
+//
+// Many: the positions that are kept become a bit mask, by which one instruction spreads the codes;
+// what was dropped becomes the zero point. Compiled per target.
 #if defined(HONE_CPU_INT8_SPARSE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_INT8_SPARSE_INL_H_
 #undef HONE_CPU_INT8_SPARSE_INL_H_
@@ -9,90 +14,221 @@
 #define HONE_CPU_INT8_SPARSE_INL_H_
 #endif
 
-#include "kernels/cpu/int8_rows-inl.h"
+#include <array>
+
+#include "kernels/cpu/int8_few-inl.h"
+#include "kernels/cpu/vbmi-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-inline bool has_byte_expansion() {
-  static const bool has = __builtin_cpu_supports("avx512vbmi2");
-  return has;
+// ---- The kept columns of a run, one a byte, in the order in which load_kept gives their codes:
+//
+//   8 bits:  as stored, first and second of each quadruple in turn
+//   4 bits:  the first of each of the 32 quadruples, which lie in low nibbles, then the second ones
+
+// What shift_bytes_apart needs to bring the position of byte i to its lowest bits, and the first
+// column of its quadruple.
+template <int kBits>
+struct KeptBytes {
+  alignas(64) std::array<uint8_t, 64> shifts;
+  alignas(64) std::array<uint8_t, 64> columns;
+  constexpr KeptBytes() : shifts(), columns() {
+    for (int i = 0; i < 64; ++i) {
+      const int quadruple = kBits == 8 ? i / 2 : i % 32;
+      const int second = kBits == 8 ? i % 2 : i / 32;
+      const int in_word = quadruple % (kBits == 8 ? 4 : 16);
+      shifts[i] = static_cast<uint8_t>(4 * in_word + 2 * second);
+      columns[i] = static_cast<uint8_t>(4 * quadruple);
+    }
+  }
+};
+template <int kBits>
+inline constexpr KeptBytes<kBits> kKeptBytes;
+
+template <int kBits>
+HWY_INLINE __m512i load_kept_columns(const std::byte* index) {
+  const auto* const words = reinterpret_cast<const __m128i*>(index);
+  __m512i nibbles;
+  if constexpr (kBits == 8) {  // four quadruples a word
+    nibbles = _mm512_cvtepu16_epi64(_mm_loadu_si128(words));
+  } else {  // sixteen, of which its place says eight
+    nibbles = _mm512_broadcastq_epi64(_mm_loadl_epi64(words));
+    const __m128i high = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(index + 8));
+    nibbles = _mm512_mask_broadcastq_epi64(nibbles, 0xcc, high);
+  }
+  const __m512i shifts = _mm512_load_si512(kKeptBytes<kBits>.shifts.data());
+  const __m512i columns = _mm512_load_si512(kKeptBytes<kBits>.columns.data());
+  constexpr int kAndOr = 0xea;  // (a & b) | c
+  return _mm512_ternarylogic_epi64(shift_bytes_apart(nibbles, shifts), _mm512_set1_epi8(3), columns,
+                                   kAndOr);
 }
 
-// Bytes of `packed` in order to where `mask` has bits; 0 elsewhere. Written as its instruction,
-// which Highway's AVX3 does not promise.
-HWY_INLINE __m512i expand_bytes(__mmask64 mask, __m512i packed) {
-  __m512i spread;
-  asm("vpexpandb %1, %0%{%2%}%{z%}" : "=v"(spread) : "v"(packed), "Yk"(mask));
-  return spread;
-}
-
+// The 64 kept codes of a run, a byte each.
 template <int kBits, bool kTwosComplement>
-class SparseRows {
+HWY_INLINE __m512i load_kept(const uint8_t* from) {
+  if constexpr (kBits == 8) {
+    const __m512i bytes = _mm512_loadu_si512(from);
+    return kTwosComplement ? _mm512_xor_si512(bytes, _mm512_set1_epi8(-128)) : bytes;
+  } else {
+    constexpr int64_t kLowNibble = 0x0102040800000000;
+    constexpr int64_t kHighNibble = 0x1020408000000000;
+    const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    const __m512i nibbles =
+        _mm512_mask_set1_epi64(_mm512_set1_epi64(kLowNibble), 0xf0, kHighNibble);
+    return multiply_bits(_mm512_broadcast_i64x4(pairs), nibbles);
+  }
+}
+
+// What is the same for 2:4 and bitmasks: whole runs of kLongestRun columns, no zero points of
+// groups; a few tokens are multiplied by multiply<kT>, which asks for the bytes that come.
+class SparseStorage {
  public:
   static constexpr int kPerByte = 1;
   static constexpr bool kSigned = false;
   static constexpr RunKind kKind = RunKind::kPlain;
   static constexpr bool kPairs = false;
   static constexpr bool kInPlace = true;
+  static constexpr bool kMultiplies = true;
 
-  // Whole runs of kLongestRun columns, no zero points of groups.
   static bool suits(const WeightView& w) {
-    return has_byte_expansion() && input_run(w) == kLongestRun && w.columns % kLongestRun == 0 &&
-           !w.zeros;
+    return has_vbmi() && input_run(w) == kLongestRun && w.columns % kLongestRun == 0 && !w.zeros;
   }
 
-  explicit SparseRows(const WeightView& w) : w_(w), table_(w) {
-    if (w.scales && w.group != w.columns) runs_per_group_ = w.group / kLongestRun;
-  }
-
-  static constexpr int64_t unit_bytes() { return kLongestRun / 2 * kBits / 8; }
   static constexpr int64_t unit_runs() { return 1; }
-  void start(int64_t row, int64_t count) {
+  void begin(const Codes&, int64_t) {}
+  HWY_INLINE Floats scale(int64_t run) const { return table_.scale(run / runs_per_group_); }
+  static constexpr bool has_zeros() { return false; }
+  Ints zeros(int64_t) const { return hn::Zero(Tag<int32_t>()); }
+
+ protected:
+  static constexpr int64_t kPlaceBytes = kLongestRun / 8;  // of a run: index or mask
+
+  // places: w's index or mask.
+  SparseStorage(const WeightView& w, const std::byte* places, int64_t end_row)
+      : w_(w),
+        end_row_(end_row),
+        places_(places),
+        places_stride_(w.columns / 8),
+        table_(w),
+        runs_per_group_(w.scales && w.group != w.columns ? w.group / kLongestRun : kEndless) {}
+
+  // Goes to rows [row, row + count). Returns how many rows nobody has asked for yet.
+  int64_t go_to(int64_t row, int64_t count) {
+    const bool follows = row == row_ + kLanes;
     row_ = row;
     last_ = count - 1;
     table_.start(row, count);
+    if (follows) return 0;
+    const int64_t first = std::min(kAheadRows, end_row_ - row);
+    prefetch_stretch(places_ + row * places_stride_, first * places_stride_);
+    return first;
   }
 
-  HWY_INLINE void begin(const Codes& units, int64_t run) {
-    const int64_t stride = w_.columns / 8;
-    const std::byte* const index = w_.index + row_ * stride + run * kIndexBytes;
-    for (int64_t r = 0; r < kLanes; ++r) {
-      const std::byte* const kept = index + std::min(r, last_) * stride;
-      expand_row(units.bytes + r * units.stride, kept, codes_ + r * kLongestRun);
-      __builtin_prefetch(units.coming + r * units.stride, 0, 2);
-      __builtin_prefetch(kept + kLanes * stride, 0, 2);
+  HWY_INLINE const std::byte* places(int64_t run) const {
+    return places_ + row_ * places_stride_ + run * kPlaceBytes;
+  }
+
+  // Prefetches go a quarter of a run at a time: of the rows kAheadRows ahead as many bytes, in the
+  // order of addresses. All at once would wait for room among the outstanding reads.
+  HWY_INLINE void prefetch_places(int64_t run, int64_t quarter) const {
+    const std::byte* const ahead = places_ + (row_ + kAheadRows) * places_stride_;
+    __builtin_prefetch(ahead + (4 * run + quarter) * 4 * kPlaceBytes, 0, 2);
+  }
+
+  const WeightView& w_;
+  int64_t end_row_;
+  const std::byte* places_;
+  int64_t places_stride_;
+  int64_t row_ = -2 * kLanes;  // nowhere
+  int64_t last_ = 0;           // row of the kLanes
+  GroupTable table_;
+  int64_t runs_per_group_;
+  alignas(64) uint8_t codes_[kLanes * kLongestRun];
+};
+
+template <int kBits, bool kTwosComplement>
+class SparseRows : public SparseStorage {
+ public:
+  using Stream = RowStream;
+
+  SparseRows(const WeightView& w, int64_t end_row) : SparseStorage(w, w.index, end_row) {}
+
+  static constexpr int64_t unit_bytes() { return kLongestRun / 2 * kBits / 8; }
+  static constexpr int32_t zero() { return 1 << (kBits - 1); }
+  void start(int64_t row, int64_t count) {
+    const int64_t first = go_to(row, count);
+    prefetch_stretch(w_.payload + row * w_.row_stride, first * w_.row_stride);
+  }
+
+  template <int kT>
+  HWY_INLINE void multiply(const Codes& units, int64_t run, const Int8Part& x, Ints* sums) const {
+    alignas(64) int8_t apart[kT * kLongestRun];
+    const int8_t* const tokens = tokens_apart<kT>(x.quads + run * kLongestRun * kT, apart);
+    if (last_ == kLanes - 1) {
+      multiply_rows<kT, true>(units, run, tokens, sums);
+    } else {
+      multiply_rows<kT, false>(units, run, tokens, sums);
     }
   }
-  HWY_INLINE Codes codes(const Codes&, int64_t) { return {codes_, kLongestRun, codes_}; }
 
-  HWY_INLINE Floats scale(int64_t run) const { return table_.scale(run / runs_per_group_); }
-  static constexpr bool has_zeros() { return false; }
-  static constexpr int32_t zero() { return 1 << (kBits - 1); }
-  Ints zeros(int64_t) const { return hn::Zero(Tag<int32_t>()); }
-
- private:
-  static constexpr int64_t kIndexBytes = kLongestRun / 8;
-
-  // A bit for each column of the run.
-  static HWY_INLINE __m128i kept_bits(const std::byte* index) {
-    // By first | second << 2.
-    const __m128i bits_of = _mm_setr_epi8(1, 3, 5, 9, 3, 2, 6, 10, 5, 6, 4, 12, 9, 10, 12, 8);
-    const __m128i fifteen = _mm_set1_epi8(15);
-    const __m128i pairs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(index));
-    const __m128i low = _mm_shuffle_epi8(bits_of, _mm_and_si128(pairs, fifteen));
-    const __m128i high =
-        _mm_shuffle_epi8(bits_of, _mm_and_si128(_mm_srli_epi16(pairs, 4), fifteen));
-    return _mm_or_si128(low, _mm_slli_epi16(high, 4));
+  // The run with all its columns.
+  HWY_INLINE Codes codes(const Codes& units, int64_t run) {
+    for (int64_t r = 0; r < kLanes; ++r) {
+      if (r % 4 == 0) prefetch(run, r / 4);
+      expand_row(units.bytes + r * units.stride, places(run) + std::min(r, last_) * places_stride_,
+                 codes_ + r * kLongestRun);
+    }
+    return {codes_, kLongestRun, codes_};
   }
 
-  // The 64 kept codes, a byte each.
-  static HWY_INLINE __m512i load_kept(const uint8_t* from) {
+ private:
+  HWY_INLINE void prefetch(int64_t run, int64_t quarter) const {
+    constexpr int64_t kPart = 4 * unit_bytes();
+    const int64_t row = row_ + kAheadRows;
+    if (row >= end_row_) return;
+    prefetch_places(run, quarter);
+    const std::byte* const codes = w_.payload + row * w_.row_stride + (4 * run + quarter) * kPart;
+    HONE_UNROLL for (int64_t i = 0; i < kPart; i += kLine) __builtin_prefetch(codes + i, 0, 2);
+  }
+
+  // x: [kT][kLongestRun]
+  template <int kT, bool kWhole>
+  HWY_INLINE void multiply_rows(const Codes& units, int64_t run, const int8_t* x,
+                                Ints* sums) const {
+    const std::byte* const index = places(run);
+    const Tag<uint32_t> d;
+    const Words zeros = hn::Set(d, 0x01010101u * zero());
+    Ints fours[kT][kLanes / 4];
+    HONE_UNROLL for (int64_t i = 0; i < kLanes / 4; ++i) {
+      Ints rows[kT][4];
+      HONE_UNROLL for (int64_t r = 0; r < 4; ++r) {
+        const int64_t row = 4 * i + r;
+        const Words kept{load_kept<kBits, kTwosComplement>(units.bytes + row * units.stride)};
+        const __m512i columns = load_kept_columns<kBits>(
+            index + (kWhole ? row : std::min(row, last_)) * places_stride_);
+        HONE_UNROLL for (int t = 0; t < kT; ++t) {
+          const int8_t* const of_token = x + t * kLongestRun;
+          const Words picked{pick_bytes(columns, load_bytes(d, of_token).raw,
+                                        load_bytes(d, of_token + kLongestRun / 2).raw)};
+          const Ints none = hn::Zero(Tag<int32_t>());
+          rows[t][r] = hn::Sub(add_products(none, kept, picked), add_products(none, zeros, picked));
+        }
+      }
+      HONE_UNROLL for (int t = 0; t < kT; ++t) {
+        fours[t][i] = sum_four(rows[t][0], rows[t][1], rows[t][2], rows[t][3]);
+      }
+      prefetch(run, i);
+    }
+    HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = sum_blocks(fours[t]);
+  }
+
+  // The 64 kept codes in the order of their columns.
+  static HWY_INLINE __m512i load_ordered(const uint8_t* from) {
     if constexpr (kBits == 8) {
-      const __m512i bytes = _mm512_loadu_si512(from);
-      return kTwosComplement ? _mm512_xor_si512(bytes, _mm512_set1_epi8(-128)) : bytes;
+      return load_kept<kBits, kTwosComplement>(from);
     } else {
       const __m256i pairs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
       const __m512i wide = _mm512_cvtepu8_epi16(pairs);
@@ -102,22 +238,15 @@ class SparseRows {
   }
 
   static HWY_INLINE void expand_row(const uint8_t* from, const std::byte* index, uint8_t* to) {
-    const __m128i bits = kept_bits(index);
+    const __m128i bits = kept_bits(_mm_loadu_si128(reinterpret_cast<const __m128i*>(index)));
     const __m512i zeros = _mm512_set1_epi8(static_cast<char>(zero()));
-    const __m512i kept = _mm512_xor_si512(load_kept(from), zeros);  // what is dropped is 0 here
+    const __m512i kept = _mm512_xor_si512(load_ordered(from), zeros);  // what is dropped is 0 here
     const __m512i upper = _mm512_castsi256_si512(_mm512_extracti64x4_epi64(kept, 1));
     const auto low = static_cast<__mmask64>(_mm_cvtsi128_si64(bits));
     const auto high = static_cast<__mmask64>(_mm_extract_epi64(bits, 1));
     _mm512_store_si512(to, _mm512_xor_si512(expand_bytes(low, kept), zeros));
     _mm512_store_si512(to + 64, _mm512_xor_si512(expand_bytes(high, upper), zeros));
   }
-
-  const WeightView& w_;
-  GroupTable table_;
-  int64_t row_ = 0;
-  int64_t last_ = 0;
-  int64_t runs_per_group_ = kEndless;
-  alignas(64) uint8_t codes_[kLanes * kLongestRun];
 };
 
 }  // namespace

@@ -11,31 +11,12 @@
 #include <array>
 
 #include "kernels/cpu/int8_rows-inl.h"
+#include "kernels/cpu/vbmi-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
-
-inline bool has_byte_permutation() {
-  static const bool has = __builtin_cpu_supports("avx512vbmi");
-  return has;
-}
-
-// Both written as their instructions, which Highway's AVX3 does not promise.
-//
-// Byte i of the result: byte from[i] of `bytes`.
-HWY_INLINE __m512i permute_bytes(__m512i from, __m512i bytes) {
-  __m512i permuted;
-  asm("vpermb %2, %1, %0" : "=v"(permuted) : "v"(from), "v"(bytes));
-  return permuted;
-}
-// Byte i of each 64 bits of the result: the eight bits of those from bit shifts[i] on.
-HWY_INLINE __m512i shift_bytes(__m512i shifts, __m512i bits) {
-  __m512i shifted;
-  asm("vpmultishiftqb %2, %1, %0" : "=v"(shifted) : "v"(shifts), "v"(bits));
-  return shifted;
-}
 
 template <int kBits>
 class UnpackedRows : public GroupedRows<kBits> {
@@ -74,7 +55,7 @@ class UnpackedRows : public GroupedRows<kBits> {
     constexpr int64_t b = kBits;
     constexpr int64_t kShifts =
         b << 8 | 2 * b << 16 | 3 * b << 24 | 4 * b << 32 | 5 * b << 40 | 6 * b << 48 | 7 * b << 56;
-    const __m512i codes = shift_bytes(_mm512_set1_epi64(kShifts), eights);
+    const __m512i codes = shift_bytes_apart(eights, _mm512_set1_epi64(kShifts));
     _mm512_storeu_si512(to, _mm512_and_si512(codes, _mm512_set1_epi8((1 << kBits) - 1)));
   }
 

@@ -21,7 +21,8 @@ void decode_packed(const std::byte* row, int64_t count, int bits, float* out) {
 
 // Kept elements [begin, begin + count) without scales.
 void decode_elements(const WeightView& w, int64_t row, int64_t begin, int64_t count, float* out) {
-  const std::byte* const payload = w.payload + row * w.row_stride;
+  const std::byte* const payload =
+      w.payload + (w.mask ? element_bytes(w, w.row_offsets[row]) : row * w.row_stride);
   if (w.packed_bits == 0) return decode_row(w.type, payload + row_bytes(w.type, begin), count, out);
   decode_packed(payload + begin / 8 * w.packed_bits, count, w.packed_bits, out);
 }
@@ -47,6 +48,29 @@ void clear_dropped(const std::byte* index, int64_t count, float* values) {
   }
 }
 
+bool masked(const std::byte* mask, int64_t c) {
+  return (std::to_integer<unsigned>(mask[c / 8]) >> c % 8 & 1) != 0;
+}
+
+// The same of a matrix with a bitmask. Its elements are of whole bytes, so they may begin anywhere.
+void decode_masked(const WeightView& w, int64_t row, int64_t begin, int64_t count, float* out) {
+  const std::byte* const mask = w.mask + row * mask_row_bytes(w.columns);
+  int64_t before = 0;
+  for (int64_t c = 0; c < begin; ++c) before += masked(mask, c);
+  int64_t kept = 0;
+  for (int64_t c = begin; c < begin + count; ++c) kept += masked(mask, c);
+  WeightView rest = w;  // from the first of them on
+  rest.payload += element_bytes(w, before);
+  float* const elements = out + count - kept;  // expand_bitmask allows the end of its output
+  decode_elements(rest, row, 0, kept, elements);
+  expand_bitmask(elements, mask + begin / 8, count, out);
+  if (!w.scales) return;
+  apply_scales(w, row, begin, count, out);
+  for (int64_t c = begin; c < begin + count; ++c) {
+    if (!masked(mask, c)) out[c - begin] = 0;
+  }
+}
+
 }  // namespace
 
 float scale_of(const WeightView& w, int64_t row, int64_t group) {
@@ -68,6 +92,7 @@ void decode_span(const WeightView& w, int64_t row, int64_t begin, int64_t count,
     clear_dropped(index, count, out);
     return;
   }
+  if (w.mask) return decode_masked(w, row, begin, count, out);
   decode_elements(w, row, begin, count, out);
   if (w.scales) apply_scales(w, row, begin, count, out);
 }

@@ -154,7 +154,7 @@ void fill_tile(const Decoder& decoder, int64_t row, int64_t rows, int64_t begin,
 class NextRows {
  public:
   NextRows(const WeightView& w, int64_t row, int64_t begin, int64_t end, const float* tile)
-      : pairs_(row < w.rows ? kTileRows / 2 : 0),
+      : pairs_(row < w.rows && !w.mask ? kTileRows / 2 : 0),
         stride_(w.row_stride),
         idle_(reinterpret_cast<const std::byte*>(tile)) {
     if (pairs_ == 0) return;

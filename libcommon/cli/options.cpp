@@ -90,6 +90,15 @@ std::vector<OptionDecl> session_options(CommonOptions& common) {
            "then decodes faster where the system maps files in small ones; auto is map.",
        .target = &common.load,
        .choices = {"auto", "map", "copy"},
+       .in_history = false},
+      {.flags = "--sparse",
+       .value = "KIND",
+       .help = "Dense matrices of many zeros, such as unstructured pruning leaves: auto packs them "
+               "in memory, a bit for each weight and the kept ones, where this processor "
+               "multiplies them faster so; off leaves them as they are. 2:4 is always multiplied "
+               "as it is stored.",
+       .target = &common.sparse,
+       .choices = {"auto", "off"},
        .in_history = false}};
 }
 

@@ -177,6 +177,7 @@ std::string storage_text(const WeightView& w) {
   if (w.group > 0 && w.group < w.columns) text += " group " + std::to_string(w.group);
   if (w.zeros) text += " asymmetric";
   if (w.index) text += " 2:4";
+  if (w.mask) text += " bitmask";
   if (w.quantize_input) text += " W8A8";
   return text;
 }
@@ -186,7 +187,8 @@ bool same_storage(const WeightView& a, const WeightView& b) {
          a.group == b.group && (a.scale_rows == 1) == (b.scale_rows == 1) &&
          (a.scales == nullptr) == (b.scales == nullptr) &&
          (a.zeros == nullptr) == (b.zeros == nullptr) &&
-         (a.index == nullptr) == (b.index == nullptr) && a.quantize_input == b.quantize_input;
+         (a.index == nullptr) == (b.index == nullptr) &&
+         (a.mask == nullptr) == (b.mask == nullptr) && a.quantize_input == b.quantize_input;
 }
 
 }  // namespace hone

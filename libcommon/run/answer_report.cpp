@@ -2,6 +2,8 @@
 
 #include <cstdio>
 
+#include "libcommon/run/sparse_report.h"
+
 namespace hone {
 
 Json answer_json(const Json& id, const Answer& answer) {
@@ -23,6 +25,7 @@ Json timings_json(const Session& session, const GenerateStatistics& statistics) 
   return {{"load_seconds", session.model().load_seconds},
           {"weights", weights_place(session.model())},
           {"int8_products", session.int8_products()},
+          {"sparse", sparse_json(session.sparse_products())},
           {"kv_type", kv_type_name(session.kv_type())},
           {"prompt_tokens", s.prompt_tokens},
           {"prefill_seconds", s.prefill_seconds},

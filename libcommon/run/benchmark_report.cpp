@@ -6,6 +6,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/bench/stats.h"
 #include "libcommon/run/quality.h"
+#include "libcommon/run/sparse_report.h"
 
 namespace hone {
 namespace {
@@ -34,13 +35,14 @@ const std::vector<ReportColumn> kSpeedColumns = {{"model", "model"},
 
 std::string model_line(const Json& model) {
   return model["model"].get<std::string>() +
-         formatted(": %s, %.2f bits per weight, %s, load %.1f ms, first token after %.1f ms (%s)\n",
+         formatted(": %s, %.2f bits per weight, %s, load %.1f ms, first token after %.1f ms (%s)",
                    human_bytes(model["stored_bytes"].get<double>()).c_str(),
                    model["bits_per_weight"].get<double>(),
                    model["weights"].get<std::string>().c_str(),
                    model["load_seconds"].get<double>() * 1e3,
                    model["first_token_seconds"].get<double>() * 1e3,
-                   model["backend_detail"].get<std::string>().c_str());
+                   model["backend_detail"].get<std::string>().c_str()) +
+         sparse_text(model["sparse"]) + "\n";
 }
 
 // 0 where the peak was not measured.
@@ -111,6 +113,7 @@ Json model_row(const BenchmarkSubject& subject, double first_token_seconds) {
           {"first_token_seconds", first_token_seconds},
           {"memory_bytes", session.memory().total()},
           {"int8_products", session.int8_products()},
+          {"sparse", sparse_json(session.sparse_products())},
           {"kv_type", kv_type_name(session.kv_type())},
           {"backend", session.backend_name()},
           {"backend_detail", session.backend_detail()}};

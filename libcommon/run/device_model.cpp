@@ -74,6 +74,10 @@ DeviceModel place_model(const LoadedModel& model, const SessionOptions& options)
   choose_arithmetic(host, options.compute, *placed.backend);
   placed.weight_bytes = placed_bytes(*placed.backend, graph, host);
   placed.weights = place_weights(*placed.backend, graph, host);
+  if (options.sparse) {
+    placed.packed = pack_bitmasks(*placed.backend, graph, options.threads, placed.weights.table);
+    for (const BitmaskMatrix& matrix : placed.packed) placed.weight_bytes += matrix.bytes;
+  }
   placed.graph = options.fuse ? fused(std::move(graph), placed.weights.table, *placed.backend)
                               : std::move(graph);
   placed.kv_type = options.kv_type.value_or(default_kv_type(*placed.backend));

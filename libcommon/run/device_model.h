@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "libcommon/graph/bitmask_weights.h"
 #include "libcommon/graph/graph.h"
 #include "libcommon/graph/placed_weights.h"
 #include "libcommon/model/weights.h"
@@ -13,7 +14,8 @@ namespace hone {
 struct DeviceModel {
   std::unique_ptr<Backend> backend;
   PlacedWeights weights;
-  int64_t weight_bytes = 0;  // in the backend's own memory
+  std::vector<BitmaskMatrix> packed;
+  int64_t weight_bytes = 0;  // in the backend's own memory, and packed
   Graph graph;               // fused where options.fuse
   DType kv_type = DType::kF32;
 };

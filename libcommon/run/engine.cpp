@@ -5,6 +5,7 @@
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/model/model_io.h"
+#include "libcommon/run/sparse_report.h"
 
 namespace hone {
 
@@ -30,8 +31,9 @@ Engine open_engine(const std::string& where, const SessionOptions& session) {
                 engine.model->load_seconds * 1e3, weights_place(*engine.model));
   log_verbose(text + engine.session->backend_name() + ", " + engine.session->backend_detail() +
               ", " + std::to_string(engine.session->int8_products()) +
-              " matrices multiplied in int8, keys and values in " +
-              std::string(kv_type_name(engine.session->kv_type())));
+              " matrices multiplied in int8" +
+              sparse_text(sparse_json(engine.session->sparse_products())) +
+              ", keys and values in " + std::string(kv_type_name(engine.session->kv_type())));
   return engine;
 }
 

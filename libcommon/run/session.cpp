@@ -224,6 +224,26 @@ int64_t Session::int8_products() const {
                        [](const auto& entry) { return rounds_in_runs(entry.second); });
 }
 
+SparseProducts Session::sparse_products() const {
+  SparseProducts products;
+  int64_t all = 0;
+  int64_t sparse = 0;
+  for (const Node& node : state_->placed.graph.nodes) {
+    if (node.op == OpKind::kEmbed) continue;
+    for (const WeightKey& key : matrices_of(node)) {
+      const WeightView& matrix = state_->placed.weights.table.matrix(key);
+      const int64_t weights = matrix.rows * matrix.columns;
+      ++products.matrices;
+      products.two_of_four += matrix.index != nullptr;
+      products.bitmask += matrix.mask != nullptr;
+      all += weights;
+      if (matrix.index || matrix.mask) sparse += weights;
+    }
+  }
+  if (all > 0) products.share = static_cast<double>(sparse) / static_cast<double>(all);
+  return products;
+}
+
 SessionMemory Session::memory() const {
   const State& s = *state_;
   return {.weights = s.model->resident_bytes + s.placed.weight_bytes,

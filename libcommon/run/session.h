@@ -59,6 +59,7 @@ struct SessionOptions {
   // Of cached keys and values: F32, F16, BF16 or I8. Unset: F32, on a GPU F16.
   std::optional<DType> kv_type = {};
   LoadMode load = LoadMode::kAuto;
+  bool sparse = true;      // dense matrices of many zeros are packed (graph/bitmask_weights.h)
   int64_t max_memory = 0;  // bytes of weights in memory, caches and activations; 0: no limit
   // Ranks that share the model, each with a part of every layer, and make the same steps together:
   // each gets all logits. Null: this process has all of it.
@@ -72,6 +73,15 @@ struct SessionMemory {
   int64_t cache_limit = 0;  // keys and values at full context
   int64_t activations = 0;
   int64_t total() const { return weights + cache + activations; }
+};
+
+// The matrices of the products, and how many of them are multiplied without reading what is
+// dropped.
+struct SparseProducts {
+  int64_t matrices = 0;  // all
+  int64_t two_of_four = 0;
+  int64_t bitmask = 0;
+  double share = 0;  // of all their weights, dense count, that those two kinds hold
 };
 
 // What one decoded token costs all ranks, from the shapes: the figures behind "GB/s" and "GFLOP/s".
@@ -115,6 +125,7 @@ class Session {
   void time_ops(OpTimes* times);       // see Executor; recorded steps of a GPU count nothing
   MachinePeaks measure_peaks();        // of the device; zeros where it is the host
   int64_t int8_products() const;       // matrices that are multiplied in int8
+  SparseProducts sparse_products() const;
   SessionMemory memory() const;
   TokenCost token_cost(int64_t depth) const;  // of one token at position `depth`
 

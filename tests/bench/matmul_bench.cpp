@@ -34,7 +34,8 @@ struct Storage {
   int packed_bits = 0;
   int64_t group = 0;  // 0: no scales
   bool sparse = false;
-  bool exact = false;  // --compute f32: activations are not rounded to int8
+  bool exact = false;    // --compute f32: activations are not rounded to int8
+  bool bitmask = false;  // of which every other bit, on average, is set
 };
 
 const Storage kStorages[] = {
@@ -43,9 +44,12 @@ const Storage kStorages[] = {
     {.name = "bf16", .type = DType::kBF16},
     {.name = "f8e4m3", .type = DType::kF8E4M3, .group = 128},
     {.name = "bf16-2:4", .type = DType::kBF16, .sparse = true},
+    {.name = "bf16-bitmask", .type = DType::kBF16, .bitmask = true},
     {.name = "int8-g128", .type = DType::kI8, .group = 128},
     {.name = "int8-g128-f32", .type = DType::kI8, .group = 128, .exact = true},
     {.name = "int6-g128", .packed_bits = 6, .group = 128},
+    {.name = "int8-g128-2:4", .type = DType::kI8, .group = 128, .sparse = true},
+    {.name = "int8-g128-bitmask", .type = DType::kI8, .group = 128, .bitmask = true},
     {.name = "int4-g128", .packed_bits = 4, .group = 128},
     {.name = "int4-g128-f32", .packed_bits = 4, .group = 128, .exact = true},
     {.name = "int3-g128", .packed_bits = 3, .group = 128},
@@ -97,9 +101,10 @@ class Matrices {
  public:
   Matrices(const Storage& storage, const Shape& shape, int64_t bytes_in_turn, bool huge)
       : first_(view_without_memory(storage, shape)) {
-    const int64_t row = payload_row_bytes(first_);
+    const int64_t row =
+        storage.bitmask ? element_bytes(first_, shape.columns / 2) : payload_row_bytes(first_);
     scale_bytes_ = storage.group ? shape.rows * shape.columns / storage.group * 2 : 0;
-    index_bytes_ = storage.sparse ? shape.rows * shape.columns / 8 : 0;
+    index_bytes_ = storage.sparse || storage.bitmask ? shape.rows * shape.columns / 8 : 0;
     bytes_ = round_up(shape.rows * row) + round_up(scale_bytes_) + round_up(index_bytes_);
     count_ = std::max<int64_t>(1, (bytes_in_turn + bytes_ - 1) / bytes_);
     pages_ = std::make_unique<Pages>(count_ * bytes_ + 4096, huge);
@@ -115,6 +120,7 @@ class Matrices {
     view.payload += at;
     if (view.scales) view.scales += at;
     if (view.index) view.index += at;
+    if (view.mask) view.mask += at;
     return view;
   }
 
@@ -158,6 +164,18 @@ class Matrices {
       index[i] = static_cast<std::byte>(kPairs[random() % 6] | kPairs[random() % 6] << 4);
     }
     if (storage.sparse) first_.index = index;
+    if (storage.bitmask) use_mask(index, random);
+  }
+
+  // One of each two columns.
+  void use_mask(std::byte* mask, std::mt19937& random) {
+    for (int64_t i = 0; i < index_bytes_; ++i) {
+      const auto second = static_cast<unsigned>(random()) & 0x55;
+      mask[i] = static_cast<std::byte>(second << 1 | (second ^ 0x55));
+    }
+    for (int64_t r = 0; r <= first_.rows; ++r) row_offsets_.push_back(r * first_.columns / 2);
+    first_.mask = mask;
+    first_.row_offsets = row_offsets_.data();
   }
 
   // Normal numbers; blocks without an encoder get random bits and a small scale.
@@ -185,9 +203,10 @@ class Matrices {
 
   WeightView first_;
   std::unique_ptr<Pages> pages_;
+  std::vector<int64_t> row_offsets_;  // of a bitmask
   int64_t scale_bytes_ = 0;
-  int64_t index_bytes_ = 0;
-  int64_t bytes_ = 0;  // of a matrix
+  int64_t index_bytes_ = 0;  // or of the mask
+  int64_t bytes_ = 0;        // of a matrix
   int64_t count_ = 0;
   int64_t turn_ = 0;
 };

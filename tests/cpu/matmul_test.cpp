@@ -80,7 +80,7 @@ std::string check_storage(Backend& backend, const Storage& storage) {
 TEST_CASE("matmul: every storage at every boundary, on every level") {
   for (const std::string& level : levels()) {
     const auto backend = open_level(level, 1);
-    for (const Storage& storage : storages()) {
+    for (const Storage& storage : host_storages()) {
       CHECK_MESSAGE(check_storage(*backend, storage) == "", level);
     }
   }
@@ -89,7 +89,7 @@ TEST_CASE("matmul: every storage at every boundary, on every level") {
 TEST_CASE("matmul: a token alone gives the bytes it gives in a batch, for any number of threads") {
   for (const std::string& level : levels()) {
     const auto one = open_level(level, 1);
-    for (const Storage& storage : storages()) {
+    for (const Storage& storage : host_storages()) {
       const int64_t least = 2100;  // more than a chunk
       const int64_t columns = (least + storage.step() - 1) / storage.step() * storage.step();
       const StoredMatrix matrix(storage, 150, columns, 5);
@@ -110,8 +110,15 @@ TEST_CASE("matmul: a token alone gives the bytes it gives in a batch, for any nu
     }
     for (const int threads : {2, 3, 5}) {
       const auto many = open_level(level, threads);
-      for (const DType type : {DType::kBF16, DType::kQ4_K, DType::kF32}) {
-        const StoredMatrix matrix({.name = "", .type = type}, 1030, 1280, 7);
+      const Storage some[] = {
+          {.name = "BF16", .type = DType::kBF16},
+          {.name = "Q4_K", .type = DType::kQ4_K},
+          {.name = "F32", .type = DType::kF32},
+          {.name = "BF16 bitmask", .type = DType::kBF16, .bitmask = true},
+          {.name = "4", .packed_bits = 4, .group = 128, .sparse = true, .int8_input = true},
+          {.name = "8", .type = DType::kI8, .group = 128, .int8_input = true, .bitmask = true}};
+      for (const Storage& storage : some) {
+        const StoredMatrix matrix(storage, 1030, 1280, 7);
         for (const int64_t tokens : {1, 5}) {
           const std::vector<float> x = normal_floats(tokens * 1280, 8);
           CHECK(tolerance::same_bytes(product(*one, matrix.view(), x, tokens),
@@ -155,7 +162,7 @@ TEST_CASE("matmul: a NaN of fp8 stays in its row; scales may be huge") {
 TEST_CASE("matmul: a row of 2:4 may end anywhere, for one token as for two") {
   for (const std::string& level : levels()) {
     const auto backend = open_level(level, 1);
-    for (const Storage& storage : storages()) {
+    for (const Storage& storage : host_storages()) {
       if (!storage.sparse) continue;
       for (int64_t columns = storage.step(); columns <= 1128; columns += storage.step()) {
         if (columns > 144 && columns < 1000) continue;
@@ -232,7 +239,7 @@ TEST_CASE("matmul: out may be the residual") {
 TEST_CASE("matmul: NaN and infinities spread to their token alone") {
   for (const std::string& level : levels()) {
     const auto backend = open_level(level, 1);
-    for (const Storage& storage : storages()) {
+    for (const Storage& storage : host_storages()) {
       const int64_t columns = (90 + storage.step() - 1) / storage.step() * storage.step();
       const StoredMatrix matrix(storage, 9, columns, 1);
       for (const float bad : {kNaN, kInfinity, -kInfinity}) {
@@ -324,7 +331,7 @@ TEST_CASE("qkv_matmul: equals three products, whatever each is stored as") {
 TEST_CASE("embed: exactly the decoded rows of every storage") {
   for (const std::string& level : levels()) {
     const auto backend = open_level(level, 2);
-    for (const Storage& storage : storages()) {
+    for (const Storage& storage : host_storages()) {
       for (const int64_t columns : column_counts(storage)) {
         const StoredMatrix table(storage, 5, columns, 1);
         const int32_t ids[] = {4, 0, 2, 2};

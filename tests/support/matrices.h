@@ -46,6 +46,7 @@ struct Storage {
   bool sparse = false;
   bool quantize_input = false;
   bool int8_input = false;
+  bool bitmask = false;
 
   // Columns come in multiples of this.
   int64_t step() const {
@@ -72,7 +73,7 @@ struct Bytes {
 class StoredMatrix {
  public:
   StoredMatrix(const Storage& storage, int64_t rows, int64_t columns, uint32_t seed)
-      : random_(seed), payload_(0, 0), scales_(0, 0), index_(0, 0) {
+      : random_(seed), payload_(0, 0), scales_(0, 0), index_(0, 0), mask_(0, 0) {
     view_.type = storage.packed_bits ? DType::kI32 : storage.type;
     view_.packed_bits = storage.packed_bits;
     view_.rows = rows;
@@ -80,7 +81,7 @@ class StoredMatrix {
     view_.quantize_input = storage.quantize_input;
     view_.int8_input = storage.int8_input;
     if (storage.sparse) make_index();
-    make_payload();
+    storage.bitmask ? make_masked_payload() : make_payload();
     if (storage.group != 0) make_scales(storage);
   }
   StoredMatrix(const StoredMatrix&) = delete;
@@ -117,12 +118,45 @@ class StoredMatrix {
     for (int64_t r = 0; r < view_.rows; ++r) fill_row(payload_.data() + r * view_.row_stride);
   }
 
+  // A row in four is empty, one is full, the others are half full.
+  void make_masked_payload() {
+    const int64_t stride = mask_row_bytes(view_.columns);
+    mask_ = Bytes(view_.rows * stride, 3);
+    row_offsets_ = {0};
+    for (int64_t r = 0; r < view_.rows; ++r) {
+      int64_t kept = 0;
+      for (int64_t c = 0; c < view_.columns; ++c) {
+        const bool keep = r % 4 == 1 ? false : r % 4 == 2 ? true : below(2) == 0;
+        mask_.data()[r * stride + c / 8] |= static_cast<std::byte>(keep << c % 8);
+        kept += keep;
+      }
+      row_offsets_.push_back(row_offsets_.back() + kept);
+    }
+    payload_ = Bytes(element_bytes(view_, row_offsets_.back()), 1);
+    for (int64_t r = 0; r < view_.rows; ++r) {
+      fill_elements(payload_.data() + element_bytes(view_, row_offsets_[r]),
+                    row_offsets_[r + 1] - row_offsets_[r]);
+    }
+    view_.payload = payload_.data();
+    view_.mask = mask_.data();
+    view_.row_offsets = row_offsets_.data();
+  }
+
+  // Elements of whole bytes.
+  void fill_elements(std::byte* to, int64_t count) {
+    if (view_.packed_bits == 0 && can_encode(view_.type)) {
+      const auto values = normal_floats(count, random_());
+      return encode_row(view_.type, values.data(), count, to);
+    }
+    for (int64_t i = 0; i < element_bytes(view_, count); ++i) {
+      to[i] = static_cast<std::byte>(below(256));
+    }
+  }
+
   void fill_row(std::byte* row) {
     const int64_t bytes = payload_row_bytes(view_);
     if (view_.packed_bits == 0 && can_encode(view_.type)) {
-      const auto values = normal_floats(view_.stored_columns(), random_());
-      encode_row(view_.type, values.data(), view_.stored_columns(), row);
-      return;
+      return fill_elements(row, view_.stored_columns());
     }
     if (view_.packed_bits == 0 && view_.type == DType::kF64) {
       for (int64_t c = 0; c < view_.stored_columns(); ++c) {
@@ -176,6 +210,8 @@ class StoredMatrix {
   Bytes payload_;
   Bytes scales_;
   Bytes index_;
+  Bytes mask_;
+  std::vector<int64_t> row_offsets_;
   std::vector<int8_t> zeros_;
 };
 
@@ -256,6 +292,41 @@ inline std::vector<Storage> storages() {
     storage.int8_input = true;
     all.push_back(storage);
   }
+  return all;
+}
+
+// Those that only backends on the host have.
+inline std::vector<Storage> bitmask_storages() {
+  std::vector<Storage> all;
+  for (const DType type : {DType::kBF16, DType::kF16, DType::kF32}) {
+    all.push_back({.name = std::string(name(type)) + " bitmask", .type = type, .bitmask = true});
+  }
+  for (const bool int8_input : {false, true}) {
+    for (const int64_t group : {kPerRow, int64_t{128}, int64_t{64}}) {
+      Storage storage{.name = "I8 bitmask group " + std::to_string(group),
+                      .type = DType::kI8,
+                      .group = group,
+                      .scale_type = DType::kBF16,
+                      .int8_input = int8_input,
+                      .bitmask = true};
+      all.push_back(storage);
+      storage.name = "int8 bitmask group " + std::to_string(group);
+      storage.packed_bits = 8;
+      storage.zeros = group == 64;
+      all.push_back(storage);
+    }
+  }
+  all.push_back({.name = "W8A8 bitmask",
+                 .type = DType::kI8,
+                 .group = kPerRow,
+                 .quantize_input = true,
+                 .bitmask = true});
+  return all;
+}
+
+inline std::vector<Storage> host_storages() {
+  std::vector<Storage> all = storages();
+  for (const Storage& storage : bitmask_storages()) all.push_back(storage);
   return all;
 }
 

@@ -1,0 +1,119 @@
+// Weights of 8 bits with a bitmask (tensor_view.h) as a storage of int8_rows-inl.h: one instruction
+// reads as many bytes as a word of the mask has bits, and spreads them; what was dropped becomes
+// the zero point. For AVX-512 with VBMI2; elsewhere nothing is packed so. Compiled per target.
+#if defined(HONE_CPU_INT8_BITMASK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HONE_CPU_INT8_BITMASK_INL_H_
+#undef HONE_CPU_INT8_BITMASK_INL_H_
+#else
+#define HONE_CPU_INT8_BITMASK_INL_H_
+#endif
+
+#include <bit>
+
+#include "kernels/cpu/int8_sparse-inl.h"
+
+#if HWY_TARGET == HWY_AVX3
+HWY_BEFORE_NAMESPACE();
+namespace hone::cpu::HWY_NAMESPACE {
+namespace {
+
+template <bool kTwosComplement>
+class BitmaskRows : public SparseStorage {
+ public:
+  using Stream = NoStream;
+
+  BitmaskRows(const WeightView& w, int64_t end_row) : SparseStorage(w, w.mask, end_row) {}
+
+  static constexpr int64_t unit_bytes() { return 1; }
+  static constexpr int32_t zero() { return 128; }
+  void start(int64_t row, int64_t count) {
+    const int64_t first = go_to(row, count);
+    const int64_t* const offsets = w_.row_offsets;
+    prefetch_stretch(w_.payload + offsets[row], offsets[row + first] - offsets[row]);
+    for (int64_t r = 0; r < kLanes; ++r) {
+      packed_[r] = w_.payload + offsets[row + std::min(r, last_)];
+    }
+    const int64_t next = std::min(row + kAheadRows, end_row_);
+    const int64_t bytes = offsets[std::min(next + kLanes, end_row_)] - offsets[next];
+    ahead_ = w_.payload + offsets[next];
+    ahead_step_ = bytes / (4 * w_.columns / kLongestRun);
+  }
+
+  template <int kT>
+  HWY_INLINE void multiply(const Codes&, int64_t run, const Int8Part& x, Ints* sums) {
+    alignas(64) int8_t apart[kT * kLongestRun];
+    const int8_t* const tokens = tokens_apart<kT>(x.quads + run * kLongestRun * kT, apart);
+    Ints fours[kT][kLanes / 4];
+    HONE_UNROLL for (int64_t i = 0; i < kLanes / 4; ++i) {
+      Ints rows[kT][4];
+      HONE_UNROLL for (int64_t r = 0; r < 4; ++r) {
+        Words codes[2];
+        expand_row(4 * i + r, run, codes);
+        HONE_UNROLL for (int t = 0; t < kT; ++t) {
+          const Tag<uint32_t> d;
+          const int8_t* const of_token = tokens + t * kLongestRun;
+          rows[t][r] = add_products(hn::Zero(Tag<int32_t>()), codes[0], load_bytes(d, of_token));
+          rows[t][r] =
+              add_products(rows[t][r], codes[1], load_bytes(d, of_token + kLongestRun / 2));
+        }
+      }
+      HONE_UNROLL for (int t = 0; t < kT; ++t) {
+        fours[t][i] = sum_four(rows[t][0], rows[t][1], rows[t][2], rows[t][3]);
+      }
+      prefetch(run, i);
+    }
+    HONE_UNROLL for (int t = 0; t < kT; ++t) {
+      const int32_t of_zeros = zero() * x.sums[run * kT + t];
+      sums[t] = hn::Sub(sum_blocks(fours[t]), hn::Set(Tag<int32_t>(), of_zeros));
+    }
+  }
+
+  // The run with all its columns.
+  HWY_INLINE Codes codes(const Codes&, int64_t run) {
+    for (int64_t r = 0; r < kLanes; ++r) {
+      Words codes[2];
+      if (r % 4 == 0) prefetch(run, r / 4);
+      expand_row(r, run, codes);
+      _mm512_store_si512(codes_ + r * kLongestRun, codes[0].raw);
+      _mm512_store_si512(codes_ + r * kLongestRun + kLongestRun / 2, codes[1].raw);
+    }
+    return {codes_, kLongestRun, codes_};
+  }
+
+ private:
+  HWY_INLINE void prefetch(int64_t run, int64_t quarter) const {
+    if (ahead_step_ == 0) return;
+    prefetch_places(run, quarter);
+    const std::byte* const packed = ahead_ + (4 * run + quarter) * ahead_step_;
+    for (int64_t i = 0; i < ahead_step_; i += kLine) __builtin_prefetch(packed + i, 0, 2);
+  }
+
+  // The codes of a run of row r; the row's next ones come next.
+  HWY_INLINE void expand_row(int64_t r, int64_t run, Words* codes) {
+    uint64_t masks[2];
+    std::memcpy(masks, places(run) + std::min(r, last_) * places_stride_, sizeof masks);
+    const std::byte* packed = packed_[r];
+    HONE_UNROLL for (int i = 0; i < 2; ++i) {
+      codes[i] = Words{spread(masks[i], packed)};
+      packed += std::popcount(masks[i]);
+    }
+    packed_[r] = packed;
+  }
+
+  static HWY_INLINE __m512i spread(uint64_t mask, const std::byte* packed) {
+    const __m512i zeros = _mm512_set1_epi8(static_cast<char>(zero()));
+    if constexpr (kTwosComplement) return _mm512_xor_si512(expand_bytes(mask, packed), zeros);
+    return expand_bytes(mask, packed, zeros);
+  }
+
+  const std::byte* packed_[kLanes] = {};  // of each row, from its current run on
+  const std::byte* ahead_ = nullptr;      // the packed bytes of the rows kAheadRows ahead
+  int64_t ahead_step_ = 0;                // of those, for a quarter of a run, on average
+};
+
+}  // namespace
+}  // namespace hone::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#endif  // per-target include guard
