@@ -22,19 +22,18 @@ class BitmaskRows : public SparseStorage {
  public:
   using Stream = NoStream;
 
-  BitmaskRows(const WeightView& w, int64_t end_row) : SparseStorage(w, w.mask, end_row) {}
+  explicit BitmaskRows(const WeightView& w) : SparseStorage(w, w.mask) {}
 
   static constexpr int64_t unit_bytes() { return 1; }
   static constexpr int32_t zero() { return 128; }
   void start(int64_t row, int64_t count) {
-    const int64_t first = go_to(row, count);
+    SparseStorage::start(row, count);
     const int64_t* const offsets = w_.row_offsets;
-    prefetch_stretch(w_.payload + offsets[row], offsets[row + first] - offsets[row]);
     for (int64_t r = 0; r < kLanes; ++r) {
       packed_[r] = w_.payload + offsets[row + std::min(r, last_)];
     }
-    const int64_t next = std::min(row + kAheadRows, end_row_);
-    const int64_t bytes = offsets[std::min(next + kLanes, end_row_)] - offsets[next];
+    const int64_t next = std::min(row + kAheadRows, w_.rows);
+    const int64_t bytes = offsets[std::min(next + kLanes, w_.rows)] - offsets[next];
     ahead_ = w_.payload + offsets[next];
     ahead_step_ = bytes / (4 * w_.columns / kLongestRun);
   }

@@ -51,7 +51,7 @@ template <class Rows>
 class Int8ProductOf final : public Int8Product {
  public:
   Int8ProductOf(const WeightView& w, int64_t end_row)
-      : rows_(make_rows(w, end_row)), stream_(w, rows_.unit_bytes(), end_row) {}
+      : rows_(w), stream_(w, rows_.unit_bytes(), end_row) {}
 
   void multiply(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t tokens,
                 float* out, int64_t stride) override {
@@ -77,14 +77,6 @@ class Int8ProductOf final : public Int8Product {
 
  private:
   static constexpr int64_t kMost = Rows::kMultiplies ? kFewOfSparse : kFew;  // tokens of few
-
-  static Rows make_rows(const WeightView& w, int64_t end_row) {
-    if constexpr (Rows::kMultiplies) {
-      return Rows(w, end_row);
-    } else {
-      return Rows(w);
-    }
-  }
 
   // Panels of all runs of the rows, then the tokens: a panel's two sides come one after the other.
   void multiply_many(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t tokens,

@@ -157,11 +157,6 @@ class RowStream {
 // 2.8 ns for a run of 2:4 int4 instead of 2.5.
 constexpr int64_t kAheadRows = 2 * kLanes;
 
-// Asks for `bytes` bytes at once: where a thread begins, nobody has asked for its first rows.
-HWY_INLINE void prefetch_stretch(const std::byte* from, int64_t bytes) {
-  for (int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(from + i, 0, 2);
-}
-
 // Instead of a RowStream, for a storage that finds its bytes itself.
 class NoStream {
  public:
@@ -349,7 +344,7 @@ class GroupTable {
 //   kPairs                  runs of 32 bytes, whose codes lie side by side by twos
 //   kInPlace                codes are the file's bytes: one token reads them where they are
 //   kMultiplies             has multiply<kT>, which a few tokens use instead of codes, and asks
-//                           for its bytes itself, up to the end_row that it is made with
+//                           for its bytes itself
 //   Stream                  RowStream, or NoStream
 //   unit_bytes, unit_runs   what must not be cut: so many bytes of a row hold so many runs
 //   start(row, count)       go to rows [row, row + count), count <= kLanes

@@ -98,6 +98,11 @@ class SparseStorage {
   }
 
   static constexpr int64_t unit_runs() { return 1; }
+  void start(int64_t row, int64_t count) {
+    row_ = row;
+    last_ = count - 1;
+    table_.start(row, count);
+  }
   void begin(const Codes&, int64_t) {}
   HWY_INLINE Floats scale(int64_t run) const { return table_.scale(run / runs_per_group_); }
   static constexpr bool has_zeros() { return false; }
@@ -107,43 +112,31 @@ class SparseStorage {
   static constexpr int64_t kPlaceBytes = kLongestRun / 8;  // of a run: index or mask
 
   // places: w's index or mask.
-  SparseStorage(const WeightView& w, const std::byte* places, int64_t end_row)
+  SparseStorage(const WeightView& w, const std::byte* places)
       : w_(w),
-        end_row_(end_row),
         places_(places),
         places_stride_(w.columns / 8),
         table_(w),
         runs_per_group_(w.scales && w.group != w.columns ? w.group / kLongestRun : kEndless) {}
-
-  // Goes to rows [row, row + count). Returns how many rows nobody has asked for yet.
-  int64_t go_to(int64_t row, int64_t count) {
-    const bool follows = row == row_ + kLanes;
-    row_ = row;
-    last_ = count - 1;
-    table_.start(row, count);
-    if (follows) return 0;
-    const int64_t first = std::min(kAheadRows, end_row_ - row);
-    prefetch_stretch(places_ + row * places_stride_, first * places_stride_);
-    return first;
-  }
 
   HWY_INLINE const std::byte* places(int64_t run) const {
     return places_ + row_ * places_stride_ + run * kPlaceBytes;
   }
 
   // Prefetches go a quarter of a run at a time: of the rows kAheadRows ahead as many bytes, in the
-  // order of addresses. All at once would wait for room among the outstanding reads.
+  // order of addresses. All at once would wait for room among the outstanding reads. A range's last
+  // rows ask for what lies behind them, which is mostly this thread's next range; an address behind
+  // the matrix does no harm.
   HWY_INLINE void prefetch_places(int64_t run, int64_t quarter) const {
     const std::byte* const ahead = places_ + (row_ + kAheadRows) * places_stride_;
     __builtin_prefetch(ahead + (4 * run + quarter) * 4 * kPlaceBytes, 0, 2);
   }
 
   const WeightView& w_;
-  int64_t end_row_;
   const std::byte* places_;
   int64_t places_stride_;
-  int64_t row_ = -2 * kLanes;  // nowhere
-  int64_t last_ = 0;           // row of the kLanes
+  int64_t row_ = 0;
+  int64_t last_ = 0;  // row of the kLanes
   GroupTable table_;
   int64_t runs_per_group_;
   alignas(64) uint8_t codes_[kLanes * kLongestRun];
@@ -154,14 +147,10 @@ class SparseRows : public SparseStorage {
  public:
   using Stream = RowStream;
 
-  SparseRows(const WeightView& w, int64_t end_row) : SparseStorage(w, w.index, end_row) {}
+  explicit SparseRows(const WeightView& w) : SparseStorage(w, w.index) {}
 
   static constexpr int64_t unit_bytes() { return kLongestRun / 2 * kBits / 8; }
   static constexpr int32_t zero() { return 1 << (kBits - 1); }
-  void start(int64_t row, int64_t count) {
-    const int64_t first = go_to(row, count);
-    prefetch_stretch(w_.payload + row * w_.row_stride, first * w_.row_stride);
-  }
 
   template <int kT>
   HWY_INLINE void multiply(const Codes& units, int64_t run, const Int8Part& x, Ints* sums) const {
@@ -187,10 +176,9 @@ class SparseRows : public SparseStorage {
  private:
   HWY_INLINE void prefetch(int64_t run, int64_t quarter) const {
     constexpr int64_t kPart = 4 * unit_bytes();
-    const int64_t row = row_ + kAheadRows;
-    if (row >= end_row_) return;
     prefetch_places(run, quarter);
-    const std::byte* const codes = w_.payload + row * w_.row_stride + (4 * run + quarter) * kPart;
+    const std::byte* const rows = w_.payload + (row_ + kAheadRows) * w_.row_stride;
+    const std::byte* const codes = rows + (4 * run + quarter) * kPart;
     HONE_UNROLL for (int64_t i = 0; i < kPart; i += kLine) __builtin_prefetch(codes + i, 0, 2);
   }
 
