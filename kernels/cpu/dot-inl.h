@@ -17,6 +17,7 @@
 
 #include "kernels/cpu/blocks-inl.h"
 #include "kernels/cpu/decode-inl.h"
+#include "kernels/cpu/float_kernels.h"
 #include "kernels/cpu/sparse-inl.h"
 #include "kernels/cpu/words-inl.h"
 
@@ -133,14 +134,6 @@ struct RowDot {
   }
 };
 
-// Tokens and the sums that they have with some rows.
-struct FewTokens {
-  const float* x;
-  int64_t x_stride;
-  float* sums;  // sums[t * sum_stride + r]
-  int64_t sum_stride;
-};
-
 // Adds the products of rows row0 + r with kT tokens, over the whole vectors of columns.
 template <class Reader, int kCount, int kT>
 void dot_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
@@ -243,166 +236,6 @@ void decode_part(const WeightView& w, int64_t row, int64_t begin, int64_t end, f
 inline void decode_any(const WeightView& w, int64_t row, int64_t begin, int64_t end, float* out) {
   decode_span(w, row, begin, end - begin, out);
 }
-
-// ---- What there is for a storage.
-
-using DotFunction = void (*)(const WeightView&, int64_t row, const FewTokens&);
-
-struct Kernels {
-  void (*decode)(const WeightView&, int64_t row, int64_t begin, int64_t end, float* out);
-  DotFunction dot_one = nullptr;   // one row, one token; null: there is none of these
-  DotFunction dot_rows = nullptr;  // kRows rows, one token
-  DotFunction stream = nullptr;    // kStreamRows rows, one token; null: memory is no limit
-  DotFunction few_one = nullptr;   // one row, kFewTokens tokens; null: one after the other
-  DotFunction few_rows = nullptr;  // kRows rows, kFewTokens tokens
-};
-
-template <class Reader>
-constexpr Kernels make_kernels() {
-  Kernels kernels{.decode = decode_part<Reader>,
-                  .dot_one = dot_rows<Reader, 1, 1>,
-                  .dot_rows = dot_rows<Reader, kRows, 1>};
-  if constexpr (requires { Reader::kLineColumns; }) kernels.stream = stream_rows<Reader>;
-  if constexpr (Reader::kFromMemory) {
-    kernels.few_one = dot_rows<Reader, 1, kFewTokens>;
-    kernels.few_rows = dot_rows<Reader, kRows, kFewTokens>;
-  }
-  return kernels;
-}
-
-template <class Reader>
-constexpr Kernels kDenseKernels = make_kernels<Reader>();
-
-constexpr Kernels kAnyKernels{.decode = decode_any};
-
-// 2:4 of interleaved columns is left to codec: no file has it.
-template <class Reader>
-const Kernels& kernels_of(const WeightView& w) {
-  if (!w.index) return kDenseKernels<Reader>;
-  if constexpr (Reader::kParts == 1) {
-    return kDenseKernels<SparseReader<Reader>>;
-  } else {
-    return kAnyKernels;
-  }
-}
-
-// 16-bit floats: what is sparse by expansion, where there is an instruction for it.
-template <bool kBf16>
-const Kernels& kernels_of_words(const WeightView& w) {
-#if HWY_TARGET == HWY_AVX3
-  if (has_vbmi() && w.index) return kDenseKernels<WordsReader<PositionsOfRow, kBf16>>;
-  if (has_vbmi() && w.mask) return kDenseKernels<WordsReader<MaskOfRow, kBf16>>;
-#endif
-  if (w.mask) return kAnyKernels;
-  return kernels_of<std::conditional_t<kBf16, Bf16Reader, F16Reader>>(w);
-}
-
-// Few bits: by table where there is an instruction for it.
-template <int kBits>
-const Kernels& kernels_of_few_bits(const WeightView& w) {
-#if HWY_TARGET == HWY_AVX3
-  return kernels_of<TableReader<kBits>>(w);
-#else
-  using Codes = std::conditional_t<kBits == 3, UnpackedCodes<kBits>, PackedCodes<kBits>>;
-  return kernels_of<GroupedReader<Codes>>(w);
-#endif
-}
-
-const Kernels& kernels_of_packed(const WeightView& w) {
-  switch (w.packed_bits) {
-    case 2:
-      return kernels_of_few_bits<2>(w);
-    case 3:
-      return kernels_of_few_bits<3>(w);
-    case 4:
-      return kernels_of_few_bits<4>(w);
-    case 5:
-      return kernels_of<GroupedReader<UnpackedCodes<5>>>(w);
-    case 6:
-      return kernels_of<GroupedReader<UnpackedCodes<6>>>(w);
-    case 7:
-      return kernels_of<GroupedReader<UnpackedCodes<7>>>(w);
-    default:
-      CHECK(w.packed_bits == 8);
-      return kernels_of<GroupedReader<PackedCodes<8>>>(w);
-  }
-}
-
-const Kernels& kernels_without_scales(const WeightView& w) {
-  switch (w.type) {
-    case DType::kF32:
-      return kernels_of<F32Reader>(w);
-    case DType::kF16:
-      return kernels_of_words<false>(w);
-    case DType::kBF16:
-      return kernels_of_words<true>(w);
-#define X(name)        \
-  case DType::k##name: \
-    return kernels_of<name##Reader>(w);
-      FOR_EACH_FORMAT(X)
-#undef X
-    default:
-      return kAnyKernels;
-  }
-}
-
-const Kernels& choose_kernels(const WeightView& w) {
-  // In vectors of up to 16 lanes of kept elements.
-  const int64_t unit = w.index ? 32 : 16;
-  const bool scale_per_vector = !w.scales || w.group == w.columns || w.group % unit == 0;
-  if (!scale_per_vector) return kAnyKernels;
-  if (w.mask && (w.scales || (w.type != DType::kF16 && w.type != DType::kBF16))) return kAnyKernels;
-  if (w.packed_bits != 0) return kernels_of_packed(w);
-  if (w.type == DType::kI8) return kernels_of<GroupedReader<I8Codes>>(w);
-  if (w.type == DType::kF8E4M3 && !w.zeros) return kernels_of<F8Reader>(w);
-  if (w.scales) return kAnyKernels;
-  return kernels_without_scales(w);
-}
-
-// Reads weights of one matrix, whatever they are stored as.
-class Decoder {
- public:
-  explicit Decoder(const WeightView& weight) : weight_(weight), kernels_(choose_kernels(weight)) {}
-
-  const WeightView& weight() const { return weight_; }
-  // Rows that dot() wants at once, for so many tokens; the last ones of a matrix may be fewer.
-  int64_t dot_rows(int64_t tokens) const {
-    return tokens == 1 && kernels_.stream ? kStreamRows : kRows;
-  }
-  // Tokens for which dot() is the better way.
-  int64_t most_dot_tokens() const {
-    return kernels_.few_one ? 4 * kFewTokens : kernels_.dot_one ? 1 : 0;
-  }
-
-  // Adds the products of `count` tokens with rows [row, row + rows), without the columns behind
-  // whole_columns(): there must be most_dot_tokens().
-  void dot(int64_t row, int64_t rows, int64_t count, const FewTokens& tokens) const {
-    if (rows == kStreamRows) return kernels_.stream(weight_, row, tokens);
-    for (int64_t t = 0; t < count;) {
-      const bool few = kernels_.few_one && count - t >= kFewTokens;
-      FewTokens some = tokens;
-      some.x += t * tokens.x_stride;
-      some.sums += t * tokens.sum_stride;
-      if (rows == kRows) {
-        (few ? kernels_.few_rows : kernels_.dot_rows)(weight_, row, some);
-      } else {
-        for (int64_t r = 0; r < rows; ++r, ++some.sums) {
-          (few ? kernels_.few_one : kernels_.dot_one)(weight_, row + r, some);
-        }
-      }
-      t += few ? kFewTokens : 1;
-    }
-  }
-
-  // begin: a multiple of 1024.
-  void decode(int64_t row, int64_t begin, int64_t end, float* out) const {
-    kernels_.decode(weight_, row, begin, end, out);
-  }
-
- private:
-  WeightView weight_;
-  Kernels kernels_;
-};
 
 }  // namespace
 }  // namespace hone::cpu::HWY_NAMESPACE

@@ -7,7 +7,7 @@
 // After foreach_target.
 #include "hwy/highway.h"
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/cpu/dot-inl.h"
+#include "kernels/cpu/decoder-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {

@@ -12,40 +12,14 @@
 #define HONE_CPU_INT8_PRODUCT_INL_H_
 #endif
 
-#include <memory>
-
-#include "kernels/cpu/int8_bitmask-inl.h"
-#include "kernels/cpu/int8_blocks-inl.h"
 #include "kernels/cpu/int8_few-inl.h"
 #include "kernels/cpu/int8_panel-inl.h"
-#include "kernels/cpu/int8_sparse-inl.h"
-#include "kernels/cpu/int8_super_blocks-inl.h"
-#include "kernels/cpu/int8_unpack-inl.h"
+#include "kernels/cpu/int8_product.h"
 
+#if HWY_TARGET != HWY_SCALAR
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
-
-// The product of one matrix, with the memory that a thread needs for it.
-class Int8Product {
- public:
-  virtual ~Int8Product() = default;
-  // Rows [row, row + count) times tokens [first, first + tokens), where first is a multiple of
-  // kInt8Tokens: out[t * stride + r], with room for whole panels of 2 * kLanes rows and whole
-  // blocks of kInt8Tokens.
-  virtual void multiply(int64_t row, int64_t count, const Int8Tokens& x, int64_t first,
-                        int64_t tokens, float* out, int64_t stride) = 0;
-};
-
-struct Int8Kernel {
-  int per_byte = 0;
-  // For rows up to end_row. Null: there is none.
-  std::unique_ptr<Int8Product> (*make)(const WeightView&, int64_t end_row) = nullptr;
-};
-
-#if HWY_TARGET == HWY_SCALAR
-inline Int8Kernel choose_int8_kernel(const WeightView&) { return {}; }
-#else
 
 template <class Rows>
 class Int8ProductOf final : public Int8Product {
@@ -115,8 +89,6 @@ class Int8ProductOf final : public Int8Product {
   std::vector<Panel<Rows::kKind>> panels_;  // by run
 };
 
-// ---- What there is for a storage.
-
 template <class Rows>
 std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_row) {
   return std::make_unique<Int8ProductOf<Rows>>(w, end_row);
@@ -125,83 +97,9 @@ std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_
 template <class Rows>
 constexpr Int8Kernel kInt8Kernel{Rows::kPerByte, make_int8_product<Rows>};
 
-inline Int8Kernel choose_unpacked_kernel(const WeightView& w) {
-#if HWY_TARGET == HWY_AVX3
-  if (!has_vbmi()) return {};
-  if (w.packed_bits == 3) return kInt8Kernel<UnpackedRows<3>>;
-  if (w.packed_bits == 5) return kInt8Kernel<UnpackedRows<5>>;
-  if (w.packed_bits == 6) return kInt8Kernel<UnpackedRows<6>>;
-  if (w.packed_bits == 7) return kInt8Kernel<UnpackedRows<7>>;
-#endif
-  static_cast<void>(w);
-  return {};
-}
-
-inline Int8Kernel choose_plain_kernel(const WeightView& w, int64_t run) {
-  if (w.packed_bits == 0 && w.type == DType::kI8) return kInt8Kernel<PlainRows<8, true>>;
-  if (w.packed_bits == 8) return kInt8Kernel<PlainRows<8, false>>;
-  if (w.packed_bits == 4) return kInt8Kernel<PlainRows<4, false>>;
-  if (w.packed_bits == 2 && run >= 64) return kInt8Kernel<PlainRows<2, false>>;
-  return choose_unpacked_kernel(w);
-}
-
-inline Int8Kernel choose_sparse_kernel(const WeightView& w) {
-#if HWY_TARGET == HWY_AVX3
-  if (!SparseRows<8, true>::suits(w)) return {};
-  if (w.packed_bits == 0 && w.type == DType::kI8) return kInt8Kernel<SparseRows<8, true>>;
-  if (w.packed_bits == 8) return kInt8Kernel<SparseRows<8, false>>;
-  if (w.packed_bits == 4) return kInt8Kernel<SparseRows<4, false>>;
-#endif
-  static_cast<void>(w);
-  return {};
-}
-
-inline Int8Kernel choose_bitmask_kernel(const WeightView& w) {
-#if HWY_TARGET == HWY_AVX3
-  if (!BitmaskRows<true>::suits(w)) return {};
-  if (w.packed_bits == 0 && w.type == DType::kI8) return kInt8Kernel<BitmaskRows<true>>;
-  if (w.packed_bits == 8) return kInt8Kernel<BitmaskRows<false>>;
-#endif
-  static_cast<void>(w);
-  return {};
-}
-
-inline Int8Kernel choose_int8_kernel(const WeightView& w) {
-  const int64_t run = input_run(w);
-  if (run == 0) return {};
-  if (w.mask) return choose_bitmask_kernel(w);
-  if (w.index) return choose_sparse_kernel(w);
-  switch (w.type) {
-    case DType::kQ8_0:
-      return kInt8Kernel<BlockRows<Q8_0Format>>;
-    case DType::kQ4_0:
-      return kInt8Kernel<BlockRows<Q4_0Format>>;
-    case DType::kQ4_1:
-      return kInt8Kernel<BlockRows<Q4_1Format>>;
-    case DType::kQ5_0:
-      return kInt8Kernel<BlockRows<Q5_0Format>>;
-    case DType::kQ5_1:
-      return kInt8Kernel<BlockRows<Q5_1Format>>;
-    case DType::kIQ4_NL:
-      return kInt8Kernel<BlockRows<IQ4_NLFormat>>;
-    case DType::kMXFP4:
-      return kInt8Kernel<BlockRows<MXFP4Format>>;
-    case DType::kIQ4_XS:
-      return kInt8Kernel<SuperBlockRows<IQ4_XSFormat>>;
-    case DType::kQ4_K:
-      return kInt8Kernel<SuperBlockRows<SixBitFormat<BlockQ4_K>>>;
-    case DType::kQ5_K:
-      return kInt8Kernel<SuperBlockRows<SixBitFormat<BlockQ5_K>>>;
-    case DType::kQ6_K:
-      return kInt8Kernel<SuperBlockRows<Q6_KFormat>>;
-    default:
-      return choose_plain_kernel(w, run);
-  }
-}
-#endif
-
 }  // namespace
 }  // namespace hone::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
+#endif  // HWY_TARGET != HWY_SCALAR
 
 #endif  // per-target include guard

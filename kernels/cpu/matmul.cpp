@@ -14,7 +14,8 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/activation-inl.h"
 #include "kernels/cpu/cpu_ops.h"
-#include "kernels/cpu/int8_product-inl.h"
+#include "kernels/cpu/int8_input-inl.h"
+#include "kernels/cpu/int8_kernels-inl.h"
 #include "kernels/cpu/quantize-inl.h"
 #include "kernels/cpu/tile-inl.h"
 

@@ -15,7 +15,7 @@
 #define HONE_CPU_TILE_INL_H_
 #endif
 
-#include "kernels/cpu/dot-inl.h"
+#include "kernels/cpu/decoder-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
