@@ -1,6 +1,7 @@
 # The CUDA backend: libhone-cuda.so, a plug-in beside libhone.so. Programs never link it, nor any
 # library of CUDA: kernels/cuda_plugin/ opens it where the machine has a driver.
-set(HONE_CUDA AUTO CACHE STRING "CUDA backend: AUTO (where nvcc is found), ON or OFF")
+set(HONE_CUDA AUTO CACHE STRING "CUDA backend: AUTO (where nvcc is found), ON, OFF, or EMULATED: \
+none is built, but HONE_CUDA_PLUGIN may name the emulated one, for tests without nvcc")
 set(HONE_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;120-real;120-virtual" CACHE STRING
     "Compute capabilities of the CUDA backend; for work on one machine its own alone: 90a-real")
 
@@ -15,7 +16,7 @@ if(HONE_CUDA STREQUAL "AUTO")
   if(CMAKE_CUDA_COMPILER)
     set(HONE_HAS_CUDA ON)
   endif()
-elseif(HONE_CUDA)
+elseif(HONE_CUDA AND NOT HONE_CUDA STREQUAL "EMULATED")
   set(HONE_HAS_CUDA ON)
 endif()
 
