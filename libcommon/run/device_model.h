@@ -21,7 +21,8 @@ struct DeviceModel {
 };
 
 // Throws Error: kUsage for an unknown device or an arithmetic it does not have, kResource with the
-// figures where the weights do not fit it. Device "auto" takes a GPU where they do.
+// figures where weights, caches and activations together do not fit it. Device "auto" takes a GPU
+// where they do.
 DeviceModel place_model(const LoadedModel& model, const SessionOptions& options);
 
 }  // namespace hone

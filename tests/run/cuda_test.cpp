@@ -89,6 +89,24 @@ TEST_CASE("cuda: texts decoded together, a growing cache, another device memory"
   CHECK(continued(model, options, prompts, 12) == expected);
 }
 
+TEST_CASE("cuda: what does not fit the device is refused with the figures") {
+  if (!has_cuda()) return;
+  const auto model = load(testdata("tiny-llama"));
+  try {
+    Session::create(model, {.device = "cuda", .context = 2000000});
+    FAIL("not refused");
+  } catch (const Error& error) {
+    CHECK(error.code() == ExitCode::kResource);
+    const std::string what = error.what();
+    for (const char* part : {"needs ", "(weights ", ", key-value cache ", ", activations ",
+                             " free; --device cpu, a smaller --ctx, or fewer bits"}) {
+      CHECK_MESSAGE(what.find(part) != std::string::npos, what);
+    }
+  }
+  const auto fallen_back = Session::create(model, {.device = "auto", .context = 2000000});
+  CHECK(fallen_back->backend_name() == "cpu");
+}
+
 TEST_CASE("cuda: fused chains compute what their ops do") {
   if (!has_cuda()) return;
   std::string why;
