@@ -51,10 +51,12 @@ KERNELS = [
     (r"float_kernel", 48, [r"fma\.rn\.f32"]),
     # Weights streamed through shared memory into tensor cores.
     (r"matvec_f32_kernel", 64, [r"fma\.rn\.f32"]),
-    (r"matvec(_split)?_kernel<\(Form\)[56]", 176, [CP_ASYNC, r"mma\.sp"]),
+    (r"matvec(_split)?_kernel<\(Form\)[5-8]", 176, [CP_ASYNC, r"mma\.sp"]),
     (r"matvec_split_kernel", 176, [CP_ASYNC, MMA_16], 24),
     (r"matvec_kernel", 144, [CP_ASYNC, MMA_16]),
     (r"(expand|embed_sparse)_kernel", 48, [VECTOR_LOAD]),
+    (r"expand_integers_kernel", 64, [VECTOR_STORE]),
+    (r"embed_integers_kernel", 64, []),
     (r"few_kernel", 255, [CP_ASYNC, MMA_16]),
     # Attention: a block fills a multiprocessor. F32 caches of heads beyond 128 are split into two
     # 16-bit parts: more than registers hold.

@@ -12,13 +12,16 @@
 namespace hone::cuda {
 
 // Elements as matrix products read them: weights.h.
-enum class Form { kF16, kBF16, kI8, kI4, kF8, kSparseF16, kSparseBF16 };
+enum class Form { kF16, kBF16, kI8, kI4, kF8, kSparseF16, kSparseBF16, kSparseI8, kSparseI4 };
 
 constexpr bool is_sparse(Form form) { return form >= Form::kSparseF16; }  // 2:4
 constexpr bool is_brain(Form form) { return form == Form::kBF16 || form == Form::kSparseBF16; }
 
+constexpr bool is_sparse_integer(Form form) { return form >= Form::kSparseI8; }
+
 constexpr int segment_columns(Form form) {  // of 64 bytes of a row
-  if (form == Form::kI4) return 128;
+  if (form == Form::kSparseI4) return 256;
+  if (form == Form::kI4 || form == Form::kSparseI8) return 128;
   return form == Form::kF16 || form == Form::kBF16 ? 32 : 64;
 }
 
@@ -32,7 +35,7 @@ __device__ __forceinline__ uint32_t both_halves(simt::f16 value) { return value.
 
 template <Form F>
 __device__ __forceinline__ CodeOffset code_offset(float zero) {
-  constexpr float kStoredOffset = F == Form::kI4 ? 8 : 128;
+  constexpr float kStoredOffset = F == Form::kI4 || F == Form::kSparseI4 ? 8 : 128;
   return {both_halves(simt::f16(1024 + kStoredOffset + zero)),
           both_halves(simt::f16(-(64 + kStoredOffset + zero)))};
 }

@@ -139,6 +139,20 @@ void launch_scaled(Context& context, const MatvecArgs& args) {
   }
 }
 
+void launch_sparse(Context& context, const MatvecArgs& args, const WeightView& weight) {
+  if (weight.packed_bits == 4) return launch_form<Form::kSparseI4, Scaling::kWord>(context, args);
+  switch (weight.type) {
+    case DType::kI8:
+      return launch_form<Form::kSparseI8, Scaling::kWord>(context, args);
+    case DType::kF16:
+      return launch_form<Form::kSparseF16, Scaling::kNone>(context, args);
+    case DType::kBF16:
+      return launch_form<Form::kSparseBF16, Scaling::kNone>(context, args);
+    default:
+      CHECK(!"a 2:4 matrix that place() does not make");
+  }
+}
+
 bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 }  // namespace
@@ -190,14 +204,8 @@ void matvec(Context& context, const Product& product) {
   const MatvecArgs args = matvec_args(product);
   if (args.tiles == 0) return;
   const WeightView& weight = product.weight[0];
+  if (weight.index) return launch_sparse(context, args, weight);
   if (weight.packed_bits == 4) return launch_scaled<Form::kI4>(context, args);
-  if (weight.index && weight.type == DType::kF16) {
-    return launch_form<Form::kSparseF16, Scaling::kSparse>(context, args);
-  }
-  if (weight.index) {
-    CHECK(weight.type == DType::kBF16);
-    return launch_form<Form::kSparseBF16, Scaling::kSparse>(context, args);
-  }
   switch (weight.type) {
     case DType::kF32:
       return launch_f32(context, args);

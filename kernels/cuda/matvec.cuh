@@ -46,7 +46,7 @@ constexpr Shared shared_of(int64_t ring_bytes, int64_t row_stride, int columns, 
 // each strip. kTokenTiles * 4 tokens at most; kStages of the ring.
 template <Form F, Scaling kScaling, int kTokenTiles, int kStages, int kStrips, int kL2>
 __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs args) {
-  using StageT = Stage<kScaling>;
+  using StageT = Stage<F, kScaling>;
   std::byte* const memory = dynamic_shared<std::byte>();
   const int pair = args.gated ? 2 : 1, warp = warp_id();
   const Shared at = shared_of(sizeof(StageT) * kStages * kStrips, args.row_stride,
@@ -113,7 +113,7 @@ constexpr int split_blocks(Scaling scaling, int token_tiles) {
 template <Form F, Scaling kScaling, int kTokenTiles, int kStages, int kStrips, int kWarps, int kL2>
 __global__ void __launch_bounds__(kWarps* kWarpSize, split_blocks(kScaling, kTokenTiles))
     matvec_split_kernel(MatvecArgs args, float* partial, float* squares, unsigned* counters) {
-  using StageT = Stage<kScaling>;
+  using StageT = Stage<F, kScaling>;
   std::byte* const memory = dynamic_shared<std::byte>();
   SIMT_SHARED(inverses, float[kTokenTiles * kTileTokens]);
   const int pair = args.gated ? 2 : 1, warp = warp_id();
@@ -183,7 +183,7 @@ struct MatvecTuning {
 
   template <Form F, Scaling kScaling>
   static int64_t shared_bytes(const MatvecArgs& args, int tokens) {
-    return shared_of(sizeof(Stage<kScaling>) * stages(kScaling) * kStrips, args.row_stride,
+    return shared_of(sizeof(Stage<F, kScaling>) * stages(kScaling) * kStrips, args.row_stride,
                      segment_columns(F), kStrips, tokens, args.gated ? 2 : 1)
         .bytes;
   }
@@ -218,7 +218,7 @@ struct MatvecTuning {
   static int64_t split_shared_bytes(const MatvecArgs& args, int tokens) {
     constexpr int64_t kStatic = 256;  // the factors, which are not part of the launch's
     const int64_t segments = args.row_stride / kSegmentBytes;
-    return static_cast<int64_t>(sizeof(Stage<kScaling>)) * stages(kScaling) * kWarps +
+    return static_cast<int64_t>(sizeof(Stage<F, kScaling>)) * stages(kScaling) * kWarps +
            (segments + kStrips - 1) / kStrips * segment_columns(F) * 4 * tokens + kStatic;
   }
 

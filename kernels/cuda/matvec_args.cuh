@@ -42,9 +42,9 @@ struct MatvecArgs {
   MatvecMatrix matrix[3];
 };
 
-// How scales apply: to whole rows; one to a segment of a row; one to each word that a lane loads.
-// With 2:4 matrices there are none, but positions.
-enum class Scaling { kRow, kSegment, kWord, kSparse };
+// How scales apply: to whole rows; one to a segment of a row; one to each word that a lane loads
+// (2:4 integers: to 64 columns). kNone: 2:4 matrices of floats.
+enum class Scaling { kRow, kSegment, kWord, kNone };
 constexpr bool is_scaled(Scaling scaling) {
   return scaling == Scaling::kSegment || scaling == Scaling::kWord;
 }

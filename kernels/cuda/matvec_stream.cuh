@@ -17,13 +17,20 @@ struct StageScales {
 template <>
 struct StageScales<Scaling::kRow> {};
 template <>
-struct StageScales<Scaling::kSparse> {
-  uint32_t index[kWarpSize];
+struct StageScales<Scaling::kNone> {};
+
+// Where the kept elements of its 16 rows stand: a word of each 64 columns for each lane.
+template <int kUnits>
+struct StageIndex {
+  uint32_t index[kWarpSize][kUnits];
 };
+template <>
+struct StageIndex<0> {};
+constexpr int index_units(Form form) { return is_sparse(form) ? segment_columns(form) / 64 : 0; }
 
 // What a warp has in flight of one segment.
-template <Scaling kScaling>
-struct alignas(16) Stage : StageScales<kScaling> {
+template <Form F, Scaling kScaling>
+struct alignas(16) Stage : StageIndex<index_units(F)>, StageScales<kScaling> {
   uint32_t elements[2][kWarpSize][4];
 };
 
@@ -58,7 +65,7 @@ struct Loader {
   const std::byte* elements[2];  // this lane's, of its two rows
   const std::byte* scales;       // of this lane's row, at the segment's first group
   const int8_t* zeros;
-  const uint32_t* index;  // 2:4: this lane's word
+  const uint32_t* index;  // 2:4: this lane's words
   int tile;
   int pair;
   int segment;
@@ -82,10 +89,10 @@ struct Loader {
       const int row = clamped(rows.first + lane_id() / 4 + 8 * half, matrix.rows);
       elements[half] = matrix.payload + (row * args.row_stride + in_row);
     }
-    if constexpr (kScaling == Scaling::kSparse) {
+    if constexpr (is_sparse(F)) {
       const int64_t segments = args.row_stride / kSegmentBytes;
-      index =
-          matrix.index + (rows.first / kTileRows * segments + strip.first) * kWarpSize + lane_id();
+      const int64_t segment_of_all = rows.first / kTileRows * segments + strip.first;
+      index = matrix.index + (segment_of_all * kWarpSize + lane_id()) * index_units(F);
     }
     if constexpr (is_scaled(kScaling)) {
       const int row = clamped(rows.first + lane_id() / kScaleLanes % kTileRows, matrix.rows);
@@ -102,8 +109,8 @@ struct Loader {
     return byte - (reinterpret_cast<uintptr_t>(byte) & 3);
   }
 
-  __device__ __forceinline__ void load_scales(Stage<kScaling>& stage) const {
-    using S = Stage<kScaling>;
+  __device__ __forceinline__ void load_scales(Stage<F, kScaling>& stage) const {
+    using S = Stage<F, kScaling>;
     const int r = lane_id() / kScaleLanes, part = lane_id() % kScaleLanes;
     if (r >= kTileRows) return;
 #pragma unroll
@@ -118,12 +125,12 @@ struct Loader {
   }
 
   __device__ __forceinline__ void issue(const MatvecArgs& args, const Strip& strip,
-                                        Stage<kScaling>& stage) {
+                                        Stage<F, kScaling>& stage) {
     if (tile < strip.end_tile) {
       cp_async_ahead<kL2>(stage.elements[0][lane_id()], elements[0]);
       cp_async_ahead<kL2>(stage.elements[1][lane_id()], elements[1]);
       if constexpr (is_scaled(kScaling)) load_scales(stage);
-      if constexpr (kScaling == Scaling::kSparse) cp_async<4>(&stage.index[lane_id()], index);
+      if constexpr (is_sparse(F)) cp_async<4 * index_units(F)>(stage.index[lane_id()], index);
       advance(args, strip);
     }
     cp_async_commit();
@@ -133,7 +140,7 @@ struct Loader {
     if (++segment < strip.count) {
       elements[0] += kSegmentBytes;
       elements[1] += kSegmentBytes;
-      if constexpr (kScaling == Scaling::kSparse) index += kWarpSize;
+      if constexpr (is_sparse(F)) index += kWarpSize * index_units(F);
       if constexpr (is_scaled(kScaling)) {
         const int groups = place.advance(args.group);
         scales += groups * args.scale_bytes;

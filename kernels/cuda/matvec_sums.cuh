@@ -34,6 +34,32 @@ struct WordFragments {
   }
 };
 
+// The same of a lane's two rows and the 64 columns of unit `u`, 2:4: four pairs of kept integers.
+template <Form F>
+struct SparseWords {
+  uint32_t row[2][4];
+
+  __device__ __forceinline__ SparseWords(const Vec<uint32_t, 4>& row0, const Vec<uint32_t, 4>& row1,
+                                         int u, const CodeOffset (&offset)[2]) {
+    if constexpr (F == Form::kSparseI4) {
+      decode_i4(row0[u], offset[0], row[0]);
+      decode_i4(row1[u], offset[1], row[1]);
+    } else {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        uint32_t pairs[2][2];
+        decode_i8(row0[2 * u + half], offset[0], pairs[0]);
+        decode_i8(row1[2 * u + half], offset[1], pairs[1]);
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          row[0][2 * half + i] = pairs[0][i];
+          row[1][2 * half + i] = pairs[1][i];
+        }
+      }
+    }
+  }
+};
+
 // Sums of a tile's strip: element i of tile `n` of 4 tokens.
 template <int kTokenTiles>
 struct Sums {
@@ -92,7 +118,7 @@ struct Scales {
 
   __device__ __forceinline__ void begin(const MatvecArgs& args, const Strip& strip,
                                         const Rows& rows) {
-    if constexpr (is_sparse(F) || segment_columns(F) == kBlockColumns) return;
+    if constexpr (kScaling == Scaling::kNone || segment_columns(F) == kBlockColumns) return;
     offset[0] = offset[1] = code_offset<F>(0);
     if constexpr (is_scaled(kScaling)) {
       const MatvecMatrix& matrix = args.matrix[rows.matrix];
@@ -116,7 +142,7 @@ struct Scales {
   }
 
   // group: from the segment's first. Columns beyond the last group are zero: any scale will do.
-  __device__ __forceinline__ void read(const MatvecArgs& args, const Stage<kScaling>& stage,
+  __device__ __forceinline__ void read(const MatvecArgs& args, const Stage<F, kScaling>& stage,
                                        int group, float (&scale)[2]) {
     if (kScaling == Scaling::kWord && group > last) group = last;
     const int r = lane_id() / 4;
@@ -149,7 +175,7 @@ struct Stream {
 
   const MatvecArgs& args;
   const Strip& strip;
-  Stage<kScaling>* ring;
+  Stage<F, kScaling>* ring;
   const uint32_t* fragments;
   int unit[kTokenTiles];
   Loader<F, kScaling, kL2> loader;
@@ -157,7 +183,7 @@ struct Stream {
   int freed = kStages - 1;  // read before it
 
   __device__ __forceinline__ Stream(const MatvecArgs& product, const Strip& part,
-                                    Stage<kScaling>* stages, const uint32_t* input)
+                                    Stage<F, kScaling>* stages, const uint32_t* input)
       : args(product), strip(part), ring(stages), fragments(input) {
 #pragma unroll
     for (int n = 0; n < kTokenTiles; ++n) {
@@ -191,7 +217,7 @@ struct Stream {
     return sums;
   }
 
-  __device__ __forceinline__ void multiply(Sums<kTokenTiles>& sums, const Stage<kScaling>& stage,
+  __device__ __forceinline__ void multiply(Sums<kTokenTiles>& sums, const Stage<F, kScaling>& stage,
                                            const uint32_t* block, Scales<F, kScaling>& scales) {
     const Vec<uint32_t, 4> row0 = load<4>(stage.elements[0][lane_id()]);
     const Vec<uint32_t, 4> row1 = load<4>(stage.elements[1][lane_id()]);
@@ -203,9 +229,12 @@ struct Stream {
       input.template multiply<T>(sums, {row0[2], row1[2], row0[3], row1[3]}, 1);
       return;
     }
-    if constexpr (is_sparse(F)) {
+    if constexpr (is_sparse_integer(F)) {
+      multiply_units(sums, stage, block, scales, row0, row1);
+      return;
+    } else if constexpr (is_sparse(F)) {
       using T = std::conditional_t<is_brain(F), bf16, f16>;
-      const uint32_t positions = stage.index[lane_id()];
+      const uint32_t positions = stage.index[lane_id()][0];
       input.load(block, unit);
       input.template multiply_sparse<T, 0>(sums, {row0[0], row1[0], row0[1], row1[1]}, positions);
       input.load(block + args.tokens * 32, unit);
@@ -241,6 +270,39 @@ struct Stream {
       }
     }
     if constexpr (kScaling == Scaling::kSegment) sums.add(part, scale);
+  }
+
+  // 2:4 integers: each 64 columns meet one scale and two mma.
+  __device__ __forceinline__ void multiply_units(Sums<kTokenTiles>& sums,
+                                                 const Stage<F, kScaling>& stage,
+                                                 const uint32_t* block, Scales<F, kScaling>& scales,
+                                                 const Vec<uint32_t, 4>& row0,
+                                                 const Vec<uint32_t, 4>& row1) {
+    constexpr int kUnits = index_units(F);
+    const Vec<uint32_t, kUnits> positions = load<kUnits>(stage.index[lane_id()]);
+    int column = scales.place.column, group = 0;
+#pragma unroll
+    for (int u = 0; u < kUnits; ++u) {
+      float scale[2];
+      scales.read(args, stage, group, scale);
+      const SparseWords<F> words(row0, row1, u, scales.offset);
+      const auto& a = words.row;
+      InputFragments<kTokenTiles> input;
+      Sums<kTokenTiles> part;
+      part.clear();
+      input.load(block + 2 * u * args.tokens * 32, unit);
+      input.template multiply_sparse<f16, 0>(part, {a[0][0], a[1][0], a[0][1], a[1][1]},
+                                             positions[u]);
+      input.load(block + (2 * u + 1) * args.tokens * 32, unit);
+      input.template multiply_sparse<f16, 1>(part, {a[0][2], a[1][2], a[0][3], a[1][3]},
+                                             positions[u]);
+      sums.add(part, scale);
+      column += 2 * kBlockColumns;
+      if (column >= args.group) {
+        column = 0;
+        ++group;
+      }
+    }
   }
 };
 

@@ -23,9 +23,10 @@ struct Loader {
 
 namespace {
 
-constexpr int64_t kSegment = 64;     // bytes that words are turned in; rows are multiples of it
-constexpr int64_t kAlignment = 256;  // of each array
-constexpr int64_t kSlack = 16;       // zero bytes after scales and after zero points
+constexpr int64_t kUnitColumns = 64;  // of 2:4 matrices: that two mma take
+constexpr int64_t kSegment = 64;      // bytes that words are turned in; rows are multiples of it
+constexpr int64_t kAlignment = 256;   // of each array
+constexpr int64_t kSlack = 16;        // zero bytes after scales and after zero points
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -47,12 +48,13 @@ bool group_allowed(const WeightView& host, int64_t multiple) {
 }
 
 // Integers and fp8 with the scales of the file, or one of 1 for each row.
-Form with_scales(const WeightView& host, DType type, int packed_bits) {
+Form with_scales(const WeightView& host, DType type, int packed_bits, bool sparse = false) {
   return {.type = type,
           .packed_bits = packed_bits,
           .group = host.scales ? host.group : host.columns,
           .scale_type = host.scales ? host.scale_type : DType::kF32,
-          .zeros = host.zeros != nullptr};
+          .zeros = host.zeros != nullptr,
+          .sparse = sparse};
 }
 
 // Columns that `stored` neighbouring elements of a row stand for.
@@ -83,8 +85,11 @@ bool is_integer(const WeightView& host) { return host.packed_bits != 0 || host.t
 
 Form form_of(const WeightView& host) {
   if (is_integer(host)) {
-    if (host.packed_bits == 4 && group_allowed(host, 32)) return with_scales(host, DType::kI32, 4);
-    if (group_allowed(host, 16)) return with_scales(host, DType::kI8, 0);
+    const bool sparse = host.index && group_allowed(host, kUnitColumns);
+    if (host.packed_bits == 4 && group_allowed(host, 32)) {
+      return with_scales(host, DType::kI32, 4, sparse);
+    }
+    if (group_allowed(host, 16)) return with_scales(host, DType::kI8, 0, sparse);
     return {};
   }
   if (host.type == DType::kF8E4M3 && !host.zeros && group_allowed(host, 16)) {
@@ -105,11 +110,13 @@ struct Layout {
   int64_t row_bytes = 0;   // of elements, without padding
   int64_t row_stride = 0;  // of the payload
   int64_t groups = 0;      // a row
-  int64_t scales = 0;      // offsets from the matrix's start; of the index, where 2:4
+  int64_t scales = 0;      // offsets from the matrix's start
   int64_t zeros = 0;
+  int64_t index = 0;  // where 2:4
+  int64_t units = 0;  // of the index, in a segment
   int64_t bytes = 0;
 
-  int64_t index_bytes() const { return row_stride / kSegment * 128; }  // of 16 rows
+  int64_t index_bytes() const { return row_stride / kSegment * units * 128; }  // of 16 rows
 };
 
 constexpr int64_t kIndexRows = 16;
@@ -123,13 +130,17 @@ Layout layout_of(const WeightView& host, const Form& form) {
   at.row_stride = round_up(at.row_bytes, kSegment);
   at.groups = form.group ? host.columns / form.group : 0;
   at.scales = round_up(host.rows * at.row_stride, kAlignment);
-  if (at.groups == 0) {
-    at.bytes = at.scales + (form.sparse ? index_tiles(host) * at.index_bytes() : 0);
-    return at;
+  at.bytes = at.scales;
+  if (at.groups > 0) {
+    const int64_t scale_bytes = host.rows * at.groups * row_bytes(form.scale_type, 1);
+    at.zeros = round_up(at.scales + scale_bytes + kSlack, kAlignment);
+    at.bytes = at.zeros + (form.zeros ? host.rows * at.groups + kSlack : 0);
   }
-  const int64_t scale_bytes = host.rows * at.groups * row_bytes(form.scale_type, 1);
-  at.zeros = round_up(at.scales + scale_bytes + kSlack, kAlignment);
-  at.bytes = at.zeros + (form.zeros ? host.rows * at.groups + kSlack : 0);
+  if (form.sparse) {
+    at.units = form.packed_bits == 4 ? 4 : form.turned() ? 2 : 1;
+    at.index = round_up(at.bytes, kAlignment);
+    at.bytes = at.index + index_tiles(host) * at.index_bytes();
+  }
   return at;
 }
 
@@ -187,6 +198,27 @@ const int8_t* dense_codes(const WeightView& host, const Form& form, int64_t row,
   return dense;
 }
 
+// The kept codes of a 2:4 row where lanes look for them (weights.h): of each quadruple two.
+void fill_kept(const WeightView& host, const Form& form, int64_t row, std::byte* out) {
+  thread_local std::vector<int8_t> kept;
+  kept.resize(static_cast<size_t>(host.stored_columns()));
+  stored_codes(host, host.payload + row * host.row_stride, kept.data());
+  const bool nibbles = form.packed_bits == 4;
+  const int64_t units = nibbles ? 4 : 2;  // of a segment, each with 4 bytes or 8 of each lane
+  for (int64_t q = 0; q < host.columns / 4; ++q) {
+    const int64_t unit = q / 16, lane = q / 4 % 4, pair = q % 4;
+    std::byte* const part = out + unit / units * kSegment + lane * 16 + unit % units * (16 / units);
+    const int8_t* const two = kept.data() + 2 * q;
+    for (int64_t i = 0; i < 2; ++i) {
+      if (nibbles) {
+        part[pair / 2 + 2 * i] |= static_cast<std::byte>((two[i] + 8) << pair % 2 * 4);
+      } else {
+        part[pair / 2 * 4 + pair % 2 + 2 * i] = static_cast<std::byte>(two[i]);
+      }
+    }
+  }
+}
+
 void pack_nibbles(const int8_t* codes, int64_t count, std::byte* out) {
   for (int64_t i = 0; i + 1 < count; i += 2) {
     out[i / 2] = static_cast<std::byte>((codes[i] + 8) | (codes[i + 1] + 8) << 4);
@@ -237,6 +269,10 @@ void fill_floats(const WeightView& host, const Form& form, int64_t row, std::byt
 void fill_payload(const WeightView& host, const Form& form, const Layout& at, int64_t row,
                   std::byte* out) {
   std::memset(out + at.row_bytes, 0, static_cast<size_t>(at.row_stride - at.row_bytes));
+  if (form.sparse && form.turned()) {
+    std::memset(out, 0, static_cast<size_t>(at.row_stride));
+    return fill_kept(host, form, row, out);
+  }
   if (form.sparse) {
     std::memcpy(out, host.payload + row * host.row_stride, static_cast<size_t>(at.row_bytes));
   } else if (same_elements(host, form) && (form.group != 0 || !host.scales)) {
@@ -266,15 +302,17 @@ uint32_t positions(const WeightView& host, int64_t row, int64_t first) {
   return packed;
 }
 
-// Of 16 rows: 32 words for each segment of 16 quadruples (weights.h).
+// Of 16 rows: 32 lanes' words for each segment, one for each unit of 16 quadruples (weights.h).
 void fill_index(const WeightView& host, const Layout& at, int64_t tile, std::byte* out) {
   for (int64_t segment = 0; segment < at.row_stride / kSegment; ++segment) {
-    uint32_t words[32];
     for (int lane = 0; lane < 32; ++lane) {
-      const int64_t row = kIndexRows * tile + lane / 4, first = 16 * segment + lane % 4;
-      words[lane] = positions(host, row, first) | positions(host, row + 8, first) << 16;
+      for (int64_t u = 0; u < at.units; ++u, out += sizeof(uint32_t)) {
+        const int64_t row = kIndexRows * tile + lane / 4;
+        const int64_t first = 16 * (segment * at.units + u) + lane % 4;
+        const uint32_t word = positions(host, row, first) | positions(host, row + 8, first) << 16;
+        std::memcpy(out, &word, sizeof word);
+      }
     }
-    std::memcpy(out + segment * static_cast<int64_t>(sizeof words), words, sizeof words);
   }
 }
 
@@ -327,7 +365,7 @@ WeightView view_of(const WeightView& host, const Form& form, const Layout& at,
   view.columns = host.columns;
   view.row_stride = at.row_stride;
   view.quantize_input = host.quantize_input;
-  if (form.sparse) view.index = memory + at.scales;
+  if (form.sparse) view.index = memory + at.index;
   if (form.group == 0) return view;
   view.scales = memory + at.scales;
   view.scale_type = form.scale_type;
@@ -350,7 +388,7 @@ WeightView place(Context& context, const WeightView& host, std::byte* memory) {
   send_rows(context, memory, host.rows, at.row_stride,
             [&](int64_t row, std::byte* out) { fill_payload(host, form, at, row, out); });
   if (form.sparse) {
-    send_rows(context, memory + at.scales, index_tiles(host), at.index_bytes(),
+    send_rows(context, memory + at.index, index_tiles(host), at.index_bytes(),
               [&](int64_t tile, std::byte* out) { fill_index(host, at, tile, out); });
   }
   const int64_t scale_bytes = at.groups * row_bytes(form.scale_type, 1);

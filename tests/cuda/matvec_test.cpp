@@ -139,7 +139,14 @@ std::vector<Storage> placed_kinds() {
        .packed_bits = 4,
        .group = 128,
        .scale_type = DType::kBF16,
-       .zeros = true}};
+       .zeros = true},
+      {.name = "int4 2:4 64",
+       .packed_bits = 4,
+       .group = 64,
+       .scale_type = DType::kF16,
+       .zeros = true,
+       .sparse = true},
+      {.name = "I8 2:4 128", .type = DType::kI8, .group = 128, .sparse = true}};
 }
 
 }  // namespace
@@ -236,8 +243,11 @@ TEST_CASE("matvec: NaN and infinities spread to their token alone") {
 }
 
 TEST_CASE("matvec: 2:4 matrices make NaN of what is not finite") {
-  for (const DType type : {DType::kBF16, DType::kF16}) {
-    const StoredMatrix matrix({.name = "", .type = type, .sparse = true}, 9, 96, 1);
+  for (const Storage& storage :
+       {Storage{.name = "", .type = DType::kBF16, .sparse = true},
+        Storage{.name = "", .type = DType::kF16, .sparse = true},
+        Storage{.name = "", .packed_bits = 4, .group = kPerRow, .sparse = true}}) {
+    const StoredMatrix matrix(storage, 9, 96, 1);
     for (const float bad : {kNaN, kInfinity, -kInfinity}) {
       Case c{.matrix = matrix, .x = normal_floats(3 * 96, 2), .tokens = 3};
       const std::vector<float> clean = on_device(c);

@@ -69,7 +69,7 @@ bool is_scaled_form(const WeightView& w) {
 // "" if a placed view keeps the promises of weights.h.
 std::string broken_promise(const WeightView& w) {
   if (w.int8_input) return "int8_input";
-  if (w.index && is_scaled_form(w)) return "2:4 integers";
+  if (w.index && is_scaled_form(w) && w.group % 64 != 0 && w.group != w.columns) return "2:4 group";
   if (w.row_stride % 64 != 0) return "row stride";
   if (reinterpret_cast<uintptr_t>(w.payload) % 256 != 0) return "alignment";
   if (w.packed_bits != 0 && w.packed_bits != 4) return "bits";
@@ -149,7 +149,8 @@ TEST_CASE("place: integers and fp8 stay as small as they were") {
   const auto placed_type = [](const Storage& storage, int64_t columns) {
     const StoredMatrix matrix(storage, 3, columns, 1);
     const WeightView view = place(matrix);
-    return view.packed_bits ? "int4" : std::string(name(view.type));
+    const std::string form = view.packed_bits ? "int4" : std::string(name(view.type));
+    return form + (view.index ? " 2:4" : "");
   };
   const Storage int4{.name = "", .packed_bits = 4, .group = 32};
   const Storage int4_sparse{.name = "", .packed_bits = 4, .group = 64, .sparse = true};
@@ -157,7 +158,10 @@ TEST_CASE("place: integers and fp8 stay as small as they were") {
   const Storage int3{.name = "", .packed_bits = 3, .group = 128};
   const Storage odd{.name = "", .packed_bits = 4, .group = 24};
   CHECK(placed_type(int4, 128) == "int4");
-  CHECK(placed_type(int4_sparse, 128) == "int4");
+  CHECK(placed_type(int4_sparse, 128) == "int4 2:4");
+  CHECK(placed_type({.name = "", .packed_bits = 4, .group = 32, .sparse = true}, 128) == "int4");
+  CHECK(placed_type({.name = "", .type = DType::kI8, .group = 128, .sparse = true}, 256) ==
+        "I8 2:4");
   CHECK(placed_type(int4_small, 128) == "I8");
   CHECK(placed_type(int3, 256) == "I8");
   CHECK(placed_type(odd, 96) == "F32");
