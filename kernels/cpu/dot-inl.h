@@ -6,8 +6,8 @@
 //   last.
 //
 // Two routes follow it and give the same bytes. A few tokens: weights go from their stored form
-// through registers into the multiply-add (dot_rows). More: a tile of rows is decoded to f32 in L1
-// and used by all of them (tile-inl.h). Compiled per target.
+// through registers into the multiply-add (dot_rows). More: rows are decoded to f32 once and used by
+// all of them (tile-inl.h). Compiled per target.
 #if defined(HONE_CPU_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_DOT_INL_H_
 #undef HONE_CPU_DOT_INL_H_

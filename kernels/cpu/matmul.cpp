@@ -1,7 +1,7 @@
 // Matrix products on weights as they are stored. Rows are cut into blocks of kBlock, which threads
-// take a few at a time; they meet some of the tokens at a time (Grid), so that those stay in L2
-// while all rows of the range pass by. tile-inl.h multiplies floats and dot-inl.h says how their
-// sums are formed; int8_product-inl.h multiplies integers.
+// take a few at a time; each block meets many tokens (Grid) before the next comes. tile-inl.h
+// multiplies floats and dot-inl.h says how their sums are formed; int8_product-inl.h multiplies
+// integers.
 #include <algorithm>
 #include <cmath>
 
@@ -27,17 +27,15 @@ constexpr int64_t kBlock = 32;
 constexpr int64_t kRangeElements = 256 * 1024;  // multiply-adds worth handing to a thread
 constexpr int64_t kRanges = 32;                 // at most about so many of an op
 
-// The largest areas: rows and tokens. All tokens of an area pass by each tile of rows, and one
-// chunk of theirs stays in L2 meanwhile (1 MB as floats); each new range of rows fetches them
-// again.
+// The largest areas: a block of rows and some tokens, whose sums stay in L2.
 struct Grid {
-  int64_t rows;  // a multiple of kBlock
+  int64_t rows;
   int64_t tokens;
 };
 constexpr Grid kInt8Grid{.rows = kBlock, .tokens = 192};
-constexpr Grid kFloatGrid{.rows = 4 * kBlock, .tokens = 42 * kTileTokens};
+constexpr Grid kFloatGrid{.rows = kBlock, .tokens = 11 * kGroupTokens};
 static_assert(kBlock % (2 * kLanes) == 0 && kInt8Grid.tokens % kInt8Tokens == 0);
-static_assert(std::max(kInt8Grid.tokens, kFloatGrid.tokens) <= kAreaTokens);
+static_assert(kBlock <= kAreaRows);
 
 // One matrix and the tokens that it meets.
 struct Product {
@@ -208,16 +206,11 @@ struct Areas {
   int64_t tokens;
   int64_t grain;  // blocks in a range
 
-  Areas(const Products& products, int64_t blocks, int64_t columns, const Context& context)
-      : tokens(products.tokens) {
+  Areas(const Products& products, int64_t blocks, int64_t columns) : tokens(products.tokens) {
     bool int8 = false;
     for (const Product& product : products.each) int8 = int8 || product.int8;
     grid = int8 ? kInt8Grid : kFloatGrid;
     grain = block_grain(blocks, columns, tokens);
-    if (int8 || tokens <= grid.tokens / 2) return;
-    // Long ranges, which fetch the tokens less often.
-    const int64_t threads = context.pool.threads();
-    grain = std::clamp(blocks / (4 * threads), grain, std::max(grain, 2 * grid.rows / kBlock));
   }
 
   // Calls body(area) for every area of the blocks [begin, end).
@@ -274,7 +267,7 @@ void matmul(BackendContext& opaque, const MatmulArgs& args) {
                           .residual = args.residual,
                           .residual_stride = w.rows};
   const int64_t blocks = block_count(w.rows);
-  const Areas areas(products, blocks, w.columns, context);
+  const Areas areas(products, blocks, w.columns);
   context.pool.parallel_for(blocks, areas.grain, [&](int64_t begin, int64_t end) {
     Sums sums(areas.grid);
     const Multiplier multiplier(products.each[0], end);
@@ -293,7 +286,7 @@ void gated_matmul(BackendContext& opaque, const GatedMatmulArgs& args) {
   const WeightView* const weights[] = {&args.gate, &args.up};
   const Products products(context, weights, 2, args.x, args.tokens);
   const int64_t blocks = block_count(rows);
-  const Areas areas(products, blocks, 2 * args.gate.columns, context);
+  const Areas areas(products, blocks, 2 * args.gate.columns);
   context.pool.parallel_for(blocks, areas.grain, [&](int64_t begin, int64_t end) {
     Sums gates(areas.grid);
     Sums ups(areas.grid);
@@ -320,7 +313,7 @@ void qkv_matmul(BackendContext& opaque, const QkvMatmulArgs& args) {
   const Products products(context, weights, 3, args.x, args.tokens);
   int64_t first[4] = {0};  // blocks of the three matrices, one after the other
   for (int i = 0; i < 3; ++i) first[i + 1] = first[i] + block_count(args.weight[i].rows);
-  const Areas areas(products, first[3], columns, context);
+  const Areas areas(products, first[3], columns);
   context.pool.parallel_for(first[3], areas.grain, [&](int64_t begin, int64_t end) {
     Sums sums(areas.grid);
     for (int i = 0; i < 3; ++i) {

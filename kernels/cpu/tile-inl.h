@@ -1,13 +1,15 @@
-// Products of many tokens: tiles of kTileRows weight rows are decoded to f32 once and meet the
-// tokens kTileTokens at a time, with all sums of a tile in registers. Compiled per target.
+// Products of many tokens: weight rows are decoded to f32 once and meet the tokens kTileTokens at a
+// time, with all sums of a tile of kTileRows rows in registers. Compiled per target.
 //
 // Where things lie (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
-// ACM TOMS 34, 2008): a tile of kPart columns and the tokens that pass by share L1, 11 rows of 4
-// kB; a chunk of all tokens of the area stays in L2. Eight rows and three tokens are 11 loads for
-// 24 multiply-adds, so the two multiply-add units never wait for the two load units.
+// ACM TOMS 34, 2008): a chunk of kAreaRows decoded rows (256 kB) stays in L2 while all tokens of
+// the area pass by, kGroupTokens at a time, so that decoding costs next to nothing. What comes next
+// is fetched meanwhile: of the weights the next tile, of the tokens the next group. Eight rows and
+// three tokens are 11 loads for 24 multiply-adds, so the multiply-add units never wait for the load
+// units.
 //
-// Sums that vectors hold, kLanes for one element of the result, are kept from part to part of a
-// chunk and added up at its end, kLanes of them at once (sum_each).
+// Sums that vectors hold, kLanes for one element of the result, are added up at the end of a chunk,
+// kLanes of them at once (sum_each).
 #if defined(HONE_CPU_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_TILE_INL_H_
 #undef HONE_CPU_TILE_INL_H_
@@ -15,6 +17,9 @@
 #define HONE_CPU_TILE_INL_H_
 #endif
 
+#include <type_traits>
+
+#include "kernels/cpu/caches.h"
 #include "kernels/cpu/decoder-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -24,18 +29,28 @@ namespace {
 // Where there are 32 registers, 24 sums, 3 tokens and a weight; where there are 16, 12.
 constexpr int kTileRows = kManyRegisters ? 8 : 4;
 constexpr int kTileTokens = 3;
-constexpr int64_t kPart = 1024;              // columns of a tile
-constexpr int64_t kTileStride = kPart + 16;  // no two rows in the same sets of L1
-constexpr int64_t kAreaTokens = 192;
+constexpr int64_t kTileStride = kChunk + 16;  // no two rows in the same sets of L1
+constexpr int64_t kAreaRows = 32;
+constexpr int64_t kGroupTokens = 48;
 constexpr int64_t kStepRows =
     std::max<int64_t>(kTileRows, kLanes);  // sums that add_sums takes at once
-static_assert(kChunk % kPart == 0);
+static_assert(kAreaRows % kTileRows == 0 && kGroupTokens % (2 * kTileTokens) == 0);
 
 // What a thread needs to multiply an area.
 struct TileMemory {
-  alignas(64) float tile[kTileRows * kTileStride];
-  alignas(64) float sums[kAreaTokens * kTileRows * kLanes];  // [tokens, kTileRows] vectors
+  alignas(64) float rows[kAreaRows * kTileStride];
+  alignas(64) float sums[kGroupTokens * kTileRows * kLanes];  // [tokens, kTileRows] vectors
 };
+
+// Columns that a tile meets a group of tokens with at a time: what L1 holds of its rows and of the
+// tokens that pass by. Where it does not hold a good part, L2 must keep pace anyway (on Zen 4,
+// with half of Intel's multiply-adds a cycle, it does), and the sums rather stay in registers for
+// all of a chunk.
+inline int64_t part_columns() {
+  constexpr int64_t kPart = 1024;
+  constexpr int64_t kBytes = (kTileRows + kTileTokens) * kPart * int64_t{sizeof(float)};
+  return level1_bytes() >= kBytes ? kPart : kChunk;
+}
 
 // Two rows of bytes, `other` bytes apart, to bring to L2 while multiplying: `step` bytes of each
 // for a vector of columns.
@@ -45,11 +60,21 @@ struct Prefetcher {
   int64_t step;
 };
 
+// One load for several uses: g++ left alone makes it a memory operand of each, and then the load
+// units set the pace of a tile.
+HWY_INLINE void keep_in_register(Floats& v) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4
+  asm("" : "+v"(v.raw));
+#else
+  static_cast<void>(v);
+#endif
+}
+
 // sums[t][r] += tile row r times token t, lane by lane, over `count` columns.
 template <int kT, bool kFirst>
-HWY_NOINLINE void multiply_tile(const float* HWY_RESTRICT tile, const float* HWY_RESTRICT x,
-                                int64_t x_stride, int64_t count, Prefetcher ahead,
-                                float* HWY_RESTRICT sums) {
+HWY_INLINE void multiply_tile(const float* HWY_RESTRICT tile, const float* HWY_RESTRICT x,
+                              int64_t x_stride, int64_t count, Prefetcher ahead,
+                              float* HWY_RESTRICT sums) {
   Floats acc[kTileRows][kT];
   HONE_UNROLL for (int r = 0; r < kTileRows; ++r) {
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
@@ -64,7 +89,8 @@ HWY_NOINLINE void multiply_tile(const float* HWY_RESTRICT tile, const float* HWY
     Floats token[kT];
     HONE_UNROLL for (int t = 0; t < kT; ++t) token[t] = hn::LoadU(kFloatTag, x + t * x_stride + c);
     HONE_UNROLL for (int r = 0; r < kTileRows; ++r) {
-      const Floats weight = hn::Load(kFloatTag, tile + r * kTileStride + c);
+      Floats weight = hn::Load(kFloatTag, tile + r * kTileStride + c);
+      keep_in_register(weight);
       HONE_UNROLL for (int t = 0; t < kT; ++t) {
         acc[r][t] = hn::MulAdd(weight, token[t], acc[r][t]);
       }
@@ -128,7 +154,7 @@ HWY_INLINE Floats sum_each(const float* vectors) {
 }
 #endif
 
-// ---- An area: some rows and at most kAreaTokens tokens.
+// ---- An area: up to kAreaRows rows, and some tokens.
 
 struct Area {
   int64_t row;
@@ -146,52 +172,72 @@ struct SumsView {
 void fill_tile(const Decoder& decoder, int64_t row, int64_t rows, int64_t begin, int64_t end,
                float* tile) {
   for (int64_t r = 0; r < rows; ++r) decoder.decode(row + r, begin, end, tile + r * kTileStride);
-  for (int64_t r = rows; r < kTileRows; ++r) std::fill_n(tile + r * kTileStride, kPart, 0.0f);
+  for (int64_t r = rows; r < kTileRows; ++r) std::fill_n(tile + r * kTileStride, kChunk, 0.0f);
 }
 
-// The bytes of the rows that come after a tile, two rows at a time; once they have been asked for,
-// and behind the last row, the tile itself: no traffic. An address behind the matrix does no harm.
-class NextRows {
+// Rows of bytes that will be wanted, two at a time. An address behind a matrix does no harm.
+struct ComingRows {
+  const std::byte* first = nullptr;
+  int64_t stride = 0;
+  int64_t bytes = 0;  // of a row
+  int64_t pairs = 0;
+};
+
+// Of the tile of weights that starts with `row`, some columns.
+ComingRows coming_weights(const WeightView& w, int64_t row, int64_t begin, int64_t end) {
+  if (row >= w.rows || w.mask) return {};
+  const int64_t bytes = payload_row_bytes(w);
+  return {.first = w.payload + row * w.row_stride + bytes * begin / w.columns,
+          .stride = w.row_stride,
+          .bytes = bytes * (end - begin) / w.columns,
+          .pairs = kTileRows / 2};
+}
+
+// What is fetched while `steps` vectors of columns of a tile meet a group of tokens, some bytes
+// beside each vector; once all has been asked for, the tile itself: no traffic.
+class Ahead {
  public:
-  NextRows(const WeightView& w, int64_t row, int64_t begin, int64_t end, const float* tile)
-      : pairs_(row < w.rows && !w.mask ? kTileRows / 2 : 0),
-        stride_(w.row_stride),
-        idle_(reinterpret_cast<const std::byte*>(tile)) {
-    if (pairs_ == 0) return;
-    const int64_t bytes = payload_row_bytes(w);
-    row_ = w.payload + row * stride_ + bytes * begin / w.columns;
-    step_ = bytes * (end - begin) / w.columns / (std::min(kPart, end - begin) / kLanes);
-  }
+  Ahead(const ComingRows& weights, const ComingRows& tokens, int64_t steps, const float* tile)
+      : rows_{weights, tokens}, steps_(steps), idle_(reinterpret_cast<const std::byte*>(tile)) {}
   Prefetcher next() {
-    if (pairs_ == 0) return {idle_, 0, 0};
-    const Prefetcher now{row_, kTileRows / 2 * stride_, step_};
-    --pairs_;
-    row_ += stride_;
-    return now;
+    for (ComingRows& rows : rows_) {
+      if (rows.pairs == 0) continue;
+      const Prefetcher now{rows.first, rows.stride, rows.bytes / steps_};
+      --rows.pairs;
+      rows.first += 2 * rows.stride;
+      return now;
+    }
+    return {idle_, 0, 0};
   }
 
  private:
-  int64_t pairs_;
-  int64_t stride_;
+  ComingRows rows_[2];
+  int64_t steps_;
   const std::byte* idle_;
-  const std::byte* row_ = nullptr;
-  int64_t step_ = 0;
 };
 
-// One part of a tile meets all tokens.
+// Some tokens, and where their products with a tile go.
+struct TokenGroup {
+  const float* x;
+  int64_t x_stride;
+  int64_t tokens;
+  float* sums;  // [tokens, kTileRows] vectors
+};
+
+// `count` columns of a tile meet a group.
 template <bool kFirst>
-void multiply_part(const float* x, int64_t x_stride, int64_t tokens, int64_t count,
-                   TileMemory& memory, NextRows& next) {
-  constexpr int64_t kVectors = kTileRows * kLanes;
+void multiply_part(const float* tile, const TokenGroup& group, int64_t count, Ahead ahead) {
+  const auto multiply = [&](auto tokens, int64_t t) HWY_ATTR {
+    multiply_tile<tokens, kFirst>(tile, group.x + t * group.x_stride, group.x_stride, count,
+                                  ahead.next(), group.sums + t * kTileRows * kLanes);
+  };
   int64_t t = 0;
-  for (; t + kTileTokens <= tokens; t += kTileTokens) {
-    multiply_tile<kTileTokens, kFirst>(memory.tile, x + t * x_stride, x_stride, count, next.next(),
-                                       memory.sums + t * kVectors);
+  for (; t + kTileTokens <= group.tokens; t += kTileTokens) {
+    multiply(std::integral_constant<int, kTileTokens>(), t);
   }
   static_assert(kTileTokens == 3);
-  const auto rest = tokens - t == 2 ? multiply_tile<2, kFirst> : multiply_tile<1, kFirst>;
-  if (t == tokens) return;
-  rest(memory.tile, x + t * x_stride, x_stride, count, next.next(), memory.sums + t * kVectors);
+  if (group.tokens - t == 2) multiply(std::integral_constant<int, 2>(), t);
+  if (group.tokens - t == 1) multiply(std::integral_constant<int, 1>(), t);
 }
 
 void add_sums(const float* vectors, int64_t rows, int64_t tokens, SumsView sums) {
@@ -209,27 +255,66 @@ void add_sums(const float* vectors, int64_t rows, int64_t tokens, SumsView sums)
   }
 }
 
-// Adds the products of the whole vectors of columns. x: the area's first token.
-void multiply_tiles(const Decoder& decoder, const float* x, const Area& area, SumsView sums) {
-  const WeightView& w = decoder.weight();
-  const int64_t whole = whole_columns(w.columns);
-  CHECK(area.tokens <= kAreaTokens);
-  TileMemory memory;
-  for (int64_t begin = 0; begin < whole; begin += kChunk) {
-    const int64_t end = std::min(begin + kChunk, whole);
-    for (int64_t r = 0; r < area.rows; r += kTileRows) {
-      const int64_t rows = std::min<int64_t>(kTileRows, area.rows - r);
-      NextRows next(w, area.row + r + kTileRows, begin, end, memory.tile);
-      for (int64_t c = begin; c < end; c += kPart) {
-        const int64_t part_end = std::min(c + kPart, end);
-        fill_tile(decoder, area.row + r, rows, c, part_end, memory.tile);
-        const auto part = c == begin ? multiply_part<true> : multiply_part<false>;
-        part(x + c, w.columns, area.tokens, part_end - c, memory, next);
+// The tiles of an area, one after the other.
+class TileProduct {
+ public:
+  TileProduct(const Decoder& decoder, const float* x, const Area& area, SumsView sums)
+      : decoder_(decoder), w_(decoder.weight()), x_(x), area_(area), sums_(sums) {
+    CHECK(area.rows <= kAreaRows);
+  }
+
+  // Adds the products of the whole vectors of columns.
+  void run() {
+    const int64_t whole = whole_columns(w_.columns);
+    for (int64_t begin = 0; begin < whole; begin += kChunk) {
+      const int64_t end = std::min(begin + kChunk, whole);
+      for (int64_t t = 0; t < area_.tokens; t += kGroupTokens) {
+        for (int64_t r = 0; r < area_.rows; r += kTileRows) multiply(r, t, begin, end);
       }
-      add_sums(memory.sums, rows, area.tokens, {sums.at + r, sums.stride});
     }
   }
-}
+
+ private:
+  // The tile at row r of the area and the group at token t, a chunk of columns.
+  void multiply(int64_t r, int64_t t, int64_t begin, int64_t end) {
+    const int64_t rows = std::min<int64_t>(kTileRows, area_.rows - r);
+    float* const tile = memory_.rows + r * kTileStride;
+    if (t == 0) fill_tile(decoder_, area_.row + r, rows, begin, end, tile);
+    TokenGroup group{.x = nullptr,
+                     .x_stride = w_.columns,
+                     .tokens = std::min(kGroupTokens, area_.tokens - t),
+                     .sums = memory_.sums};
+    for (int64_t c = begin; c < end; c += part_) {
+      const int64_t count = std::min(part_, end - c);
+      group.x = x_ + t * w_.columns + c;
+      const auto part = c == begin ? multiply_part<true> : multiply_part<false>;
+      part(tile + c - begin, group, count, ahead(r, t, c, count));
+    }
+    add_sums(memory_.sums, rows, group.tokens, {sums_.at + t * sums_.stride + r, sums_.stride});
+  }
+
+  // The next tile of weights, if it is not decoded yet, and this tile's share of the next group.
+  Ahead ahead(int64_t r, int64_t t, int64_t c, int64_t count) const {
+    ComingRows weights;
+    if (t == 0) weights = coming_weights(w_, area_.row + r + kTileRows, c, c + count);
+    constexpr int64_t kShare = kGroupTokens * kTileRows / kAreaRows;
+    const int64_t next = t + kGroupTokens < area_.tokens ? t + kGroupTokens : 0;
+    const float* const from = x_ + (next + r / kTileRows * kShare) * w_.columns + c;
+    const ComingRows tokens{.first = reinterpret_cast<const std::byte*>(from),
+                            .stride = w_.columns * int64_t{sizeof(float)},
+                            .bytes = count * int64_t{sizeof(float)},
+                            .pairs = kShare / 2};
+    return {weights, tokens, count / kLanes, memory_.rows + r * kTileStride};
+  }
+
+  const Decoder& decoder_;
+  const WeightView& w_;
+  const float* x_;  // the area's first token
+  const Area& area_;
+  SumsView sums_;
+  int64_t part_ = part_columns();
+  TileMemory memory_;
+};
 
 void multiply_by_dot(const Decoder& decoder, const float* x, const Area& area, SumsView sums) {
   const int64_t columns = decoder.weight().columns;
@@ -267,7 +352,7 @@ void multiply_floats(const Decoder& decoder, const float* x, const Area& area, S
   if (area.tokens <= decoder.most_dot_tokens()) {
     multiply_by_dot(decoder, first, area, sums);
   } else {
-    multiply_tiles(decoder, first, area, sums);
+    TileProduct(decoder, first, area, sums).run();
   }
   add_tails(decoder.weight(), first, area, sums);
 }

@@ -70,16 +70,16 @@ TEST_CASE("matmul: every count of rows in a tile, with every few tokens") {
   }
 }
 
-TEST_CASE("matmul: areas of 126 tokens and 128 rows, for any number of threads") {
+TEST_CASE("matmul: areas of 32 rows and groups of 48 tokens, for any number of threads") {
   const int64_t columns = 48;
   for (const std::string& level : levels()) {
     const auto one = open_level(level, 1);
     const auto three = open_level(level, 3);
-    const std::vector<float> x = normal_floats(254 * columns, 4);
-    for (const int64_t rows : {127, 128, 129, 513}) {
+    const std::vector<float> x = normal_floats(530 * columns, 4);
+    for (const int64_t rows : {31, 32, 33, 97}) {
       const StoredMatrix matrix({.name = "", .type = DType::kBF16}, rows, columns, 5);
-      const auto alone = one_by_one(*one, matrix.view(), x, 254);
-      for (const int64_t tokens : {125, 126, 127, 128, 130, 252, 253, 254}) {
+      const auto alone = one_by_one(*one, matrix.view(), x, 530);
+      for (const int64_t tokens : {47, 48, 49, 50, 96, 98, 527, 528, 529, 530}) {
         const auto expected = std::span(alone).first(tokens * rows);
         INFO(level << " " << rows << " rows, " << tokens << " tokens");
         CHECK(tolerance::same_bytes(product(*one, matrix.view(), x, tokens), expected));
