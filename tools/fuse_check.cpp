@@ -15,15 +15,14 @@ using namespace hone;
 
 namespace {
 
-constexpr double kOwnTolerance = -1;  // each fusion's own
-
 struct FuseCheckOptions {
   CommonOptions common;
   std::string model = "-";
   int64_t tokens = 16;
   int64_t seed = 1;
   std::vector<std::string> require;
-  double tolerance = kOwnTolerance;
+  double tolerance = 0;
+  bool tolerance_given = false;  // else each fusion's own
   std::string dot;
   bool no_run = false;
   bool no_time = false;
@@ -39,7 +38,7 @@ std::string known_fusions() {
 
 void check_options() {
   if (options.tokens < 1) throw usage_error("--tokens must be at least 1");
-  if (options.tolerance != kOwnTolerance && !(options.tolerance >= 0)) {
+  if (!(options.tolerance >= 0)) {
     throw usage_error("--tolerance must be 0 or more");
   }
   for (const std::string& name : options.require) {
@@ -103,7 +102,7 @@ FuseReport from_model(std::unique_ptr<CheckpointReader> reader, Backend& backend
   FuseReport report = report_of(model->spec, weight_table(*model), backend, model->subject);
   check_memory(*model, report);
   FuseRunOptions run = {.seed = static_cast<uint64_t>(options.seed), .measure = !options.no_time};
-  if (options.tolerance != kOwnTolerance) run.tolerance = options.tolerance;
+  if (options.tolerance_given) run.tolerance = options.tolerance;
   run_fusions(report, *model, backend, run);
   return report;
 }
@@ -152,10 +151,12 @@ std::vector<OptionDecl> declared_options() {
       {"--seed", "N", "Seed of the random token ids.", &options.seed},
       {"--require", "NAME", "Exit with 1 unless this fusion applies somewhere. May be repeated.",
        &options.require},
-      {"--tolerance", "X",
-       "Largest difference over largest magnitude that a fused chain may have, in place of each "
-       "fusion's own.",
-       &options.tolerance},
+      {.flags = "--tolerance",
+       .value = "X",
+       .help = "Largest difference over largest magnitude that a fused chain may have, in place of "
+               "each fusion's own.",
+       .target = &options.tolerance,
+       .given = &options.tolerance_given},
       {"--no-run", "", "Report from the header alone: nothing is loaded or run.", &options.no_run},
       {"--no-time", "", "Compare results but measure no times.", &options.no_time},
       {"--dot", "FILE", "Write both graphs, before and after, for Graphviz.", &options.dot},

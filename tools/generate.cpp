@@ -143,7 +143,7 @@ void converse(Engine& engine) {
 
 // Counts the places a prompt is given in; more than one, or the model's own, is a mistake.
 int prompts_given() {
-  const int given = !options.prompt.empty() + !options.file.empty() + !options.token_ids.empty() +
+  const int given = options.prompt_given + !options.file.empty() + !options.token_ids.empty() +
                     !options.prompt_argument.empty() + !options.prompts.empty();
   if (given > 1) throw usage_error("give one of -p, -f, --token-ids, --prompts and PROMPT");
   if (options.model == "-" && (options.file == "-" || options.prompts == "-")) {
@@ -160,7 +160,7 @@ std::optional<Prompt> single_prompt() {
     prompt.token_ids = parse_token_ids(options.token_ids, "--token-ids");
     return prompt;
   }
-  prompt.text = options.prompt.empty() ? options.prompt_argument : options.prompt;
+  prompt.text = options.prompt_given ? options.prompt : options.prompt_argument;
   if (!options.file.empty()) prompt.text = read_for_all(options.file, ranks);
   if (given == 0 && options.model != "-" && !terminal(STDIN_FILENO))
     prompt.text = read_for_all("-", ranks);

@@ -13,6 +13,7 @@ struct GenerateOptions {
   std::string model = "-";
   std::string prompt_argument;
   std::string prompt;
+  bool prompt_given = false;  // also an empty one
   std::string file;
   std::string token_ids;
   std::string prompts;
@@ -48,7 +49,12 @@ inline ToolDecl declare_generate(GenerateOptions& o, std::function<ExitCode()> r
       .options =
           {{"MODEL", "", "Model; - is standard input.", &o.model},
            {"PROMPT", "", "Prompt, like -p.", &o.prompt_argument},
-           {"-p,--prompt", "TEXT", "Prompt.", &o.prompt, {}, false, prompts},
+           {.flags = "-p,--prompt",
+            .value = "TEXT",
+            .help = "Prompt; an empty one begins a text.",
+            .target = &o.prompt,
+            .group = prompts,
+            .given = &o.prompt_given},
            {"-f,--file", "FILE", "Prompt from a file.", &o.file, {}, false, prompts},
            {"--token-ids",
             "IDS",

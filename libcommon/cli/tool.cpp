@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <new>
 #include <stdexcept>
 #include <system_error>
@@ -78,13 +80,23 @@ std::string history_of(const ToolDecl& tool, const CLI::App& app) {
   return line;
 }
 
-void check_integers(const ToolDecl& tool) {
-  for (const OptionDecl& option : tool.options) {
-    int64_t* const* value = std::get_if<int64_t*>(&option.target);
-    if (value == nullptr || **value >= option.least) continue;
-    throw usage_error(split_flags(option).back() + " " + std::to_string(**value) +
-                      ": must be at least " + std::to_string(option.least));
+// The parser takes what is beyond int64 for the largest one.
+bool fits_int64(const std::string& digits) {
+  errno = 0;
+  std::strtoll(digits.c_str(), nullptr, 0);
+  return errno != ERANGE;
+}
+
+void check_integer(const OptionDecl& option, const std::vector<std::string>& given) {
+  int64_t* const* value = std::get_if<int64_t*>(&option.target);
+  if (value == nullptr) return;
+  const std::string flag = split_flags(option).back();
+  for (const std::string& digits : given) {
+    if (!fits_int64(digits)) throw usage_error(flag + " " + digits + ": does not fit 64 bits");
   }
+  if (**value >= option.least) return;
+  throw usage_error(flag + " " + std::to_string(**value) + ": must be at least " +
+                    std::to_string(option.least));
 }
 
 // Answers --help, --version and the hidden switches; false: go on.
@@ -114,7 +126,11 @@ void parse(const ToolDecl& tool, int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     throw usage_error(std::string(error.what()) + " (see " + tool.name + " --help)");
   }
-  check_integers(tool);
+  for (const OptionDecl& option : tool.options) {
+    const CLI::Option& bound = *app.get_option(split_flags(option).back());
+    if (option.given) *option.given = bound.count() > 0;
+    check_integer(option, bound.results());
+  }
   recorded_history = history_of(tool, app);
 }
 

@@ -25,6 +25,7 @@ struct OptionDecl {
   bool in_history = true;  // false: cannot change the result's bytes (--threads, -o, --report, -v)
   int64_t least = 0;       // smallest value of an integer: they are counts, sizes and seeds
   bool other_choices = false;  // choices are the usual values; others are judged later
+  bool* given = nullptr;       // set where the option was given, if only as ""
 };
 
 struct Example {

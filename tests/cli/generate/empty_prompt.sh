@@ -1,0 +1,2 @@
+# exit 0
+hone-generate "$TESTDATA"/storyteller -p "" -n 5 --temperature 0
