@@ -51,6 +51,8 @@ class Backend {
   virtual WeightView place(const WeightView& host) { return host; }
   // Memory that allocate() and place() can still give; 0: the host's.
   virtual size_t free_bytes() const { return 0; }
+  // Where the device sits, "0000:3B:00.0": what its counters of energy go by. "": the host.
+  virtual std::string_view bus_id() const { return ""; }
   // Moves bytes within the backend's memory.
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
   // True where each op costs a launch, so that fewer are better: products then take an InputNorm,

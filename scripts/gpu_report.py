@@ -60,8 +60,17 @@ def models(folder):
             continue
         for result in report["results"]:
             rows[f"{path.stem[len('decode_'):]} {result['test']}"] = {
-                key: result[key] for key in ("tokens_per_second", "gigabytes_per_second", "gflops")}
+                key: result.get(key) for key in
+                ("tokens_per_second", "gigabytes_per_second", "gflops", "joules_per_token",
+                 "watts", "sm_megahertz", "slowed_by")}
     return rows
+
+
+def energy(row):
+    if row["joules_per_token"] is None:
+        return ", energy n/a"
+    slowed = f", slowed by {row['slowed_by']}" if row["slowed_by"] else ""
+    return f", {row['joules_per_token']:.3g} J/token{slowed}"
 
 
 def table(report):
@@ -76,7 +85,7 @@ def table(report):
         share = f", {100 * row['gigabytes_per_second'] / read:.0f} % of read bandwidth" if read else ""
         rows.append((name, f"{row['tokens_per_second']:.1f} tokens/s",
                      f"{row['gigabytes_per_second']:.0f} GB/s{share}, "
-                     f"{row['gflops'] / 1000:.1f} TFLOP/s"))
+                     f"{row['gflops'] / 1000:.1f} TFLOP/s{energy(row)}"))
     for row in report["peers"]:
         if "peer" not in row:
             continue

@@ -120,6 +120,7 @@ class CudaBackend final : public Backend {
   bool few_ops() const override { return true; }
   void set_exact(bool exact) override { context_.exact = exact; }
 
+  std::string_view bus_id() const override { return context_.device.bus_id; }
   bool begin_recording() override {
     cuda::begin_recording(context_.stream);
     return true;

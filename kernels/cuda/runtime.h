@@ -13,7 +13,8 @@
 namespace hone::cuda {
 
 struct DeviceInfo {
-  std::string name;  // "NVIDIA H200"
+  std::string name;    // "NVIDIA H200"
+  std::string bus_id;  // "0000:3B:00.0"
   int index = 0;
   int architecture = 0;  // 90 for compute capability 9.0
   int multiprocessors = 1;

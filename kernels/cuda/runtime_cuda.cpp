@@ -50,7 +50,10 @@ bool open_device(int index, DeviceInfo* device, std::string* why) {
   must(cudaSetDevice(index), "cudaSetDevice");
   cudaDeviceProp properties;
   must(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
+  char bus_id[32] = "";
+  must(cudaDeviceGetPCIBusId(bus_id, sizeof bus_id, index), "cudaDeviceGetPCIBusId");
   *device = {.name = properties.name,
+             .bus_id = bus_id,
              .index = index,
              .architecture = properties.major * 10 + properties.minor,
              .multiprocessors = properties.multiProcessorCount,

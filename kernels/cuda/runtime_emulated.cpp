@@ -41,6 +41,7 @@ bool open_device(int index, DeviceInfo* device, std::string* why) {
     return false;
   }
   *device = {.name = "emulator",
+             .bus_id = "0000:00:00.0",
              .index = 0,
              .architecture = 90,
              .multiprocessors = 6,

@@ -21,17 +21,18 @@
 //            F16 and BF16; 1 where a file has none for I8, F8E4M3 or packed elements.
 //   zeros    [rows, columns / group], or null. After scales and after zeros: 16 bytes of zero.
 //   index    F16, BF16, and integers whose groups are multiples of 64, that are 2:4 keep so; others
-//            become dense. Rows have columns / 2 elements then. Columns are taken in units of 64, 16
-//            quadruples: 64 bytes of a row stand for 1 unit of 16-bit floats, 2 of int8, 4 of int4.
-//            Lane t of a quad reads 16 bytes, with the quadruples 4 t .. 4 t + 3 of each of these
-//            units, one unit after the other. Integers lie so that decoding pairs the two of a
-//            quadruple: int8 q0 q1 in bytes (0, 2) and (1, 3), int4 q0 .. q3 in nibbles (0, 4),
+//            become dense. Rows have columns / 2 elements then. Columns are taken in units of 64,
+//            16 quadruples: 64 bytes of a row stand for 1 unit of 16-bit floats, 2 of int8, 4 of
+//            int4. Lane t of a quad reads 16 bytes, with the quadruples 4 t .. 4 t + 3 of each of
+//            these units, one unit after the other. Integers lie so that decoding pairs the two of
+//            a quadruple: int8 q0 q1 in bytes (0, 2) and (1, 3), int4 q0 .. q3 in nibbles (0, 4),
 //            (1, 5), (2, 6), (3, 7) of a word.
 //            For each 16 rows (tiles, one after the other) and each 64 bytes of them 32 words for
 //            each unit, all units' words of a lane together: word 4 g + t has the positions of the
-//            quadruples t, 4 + t, 8 + t, 12 + t, a nibble each as in WeightView, of row g in its low
-//            half and of row g + 8 in its high half. That is how mma.m16n8k32 wants the metadata of
-//            its lanes, the first with selector 0, the second with 1; beyond the matrix: 4.
+//            quadruples t, 4 + t, 8 + t, 12 + t, a nibble each as in WeightView, of row g in its
+//            low half and of row g + 8 in its high half. That is how mma.m16n8k32 wants the
+//            metadata of its lanes, the first with selector 0, the second with 1; beyond the
+//            matrix: 4.
 //
 //   stored as                              placed as
 //   F32 F16 BF16                           the same

@@ -8,7 +8,8 @@ namespace {
 
 std::string cell(const Json& row, const ReportColumn& column) {
   const auto found = row.find(column.key);
-  if (found == row.end() || found->is_null()) return "-";
+  if (found == row.end()) return "-";
+  if (found->is_null()) return "n/a";
   if (found->is_string()) return found->get<std::string>();
   if (!found->is_number() || column.decimals < 0) return found->dump();
   char text[64];

@@ -16,7 +16,8 @@ struct ReportColumn {
   int decimals = -1;  // numbers; -1: as text or integer
 };
 
-// Rows are JSON objects; a missing key or null prints as "-". The table is aligned for a terminal.
+// Rows are JSON objects; a missing key prints as "-", null as "n/a". The table is aligned for a
+// terminal.
 std::string report_text(const std::vector<ReportColumn>& columns, const std::vector<Json>& rows,
                         ReportFormat format);
 

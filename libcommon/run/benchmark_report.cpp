@@ -1,5 +1,6 @@
 #include "libcommon/run/benchmark_report.h"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 
@@ -23,6 +24,12 @@ const std::vector<ReportColumn> kSpeedColumns = {{"model", "model"},
                                                  {"share_of_bandwidth", "of read bw", 3},
                                                  {"gflops", "GFLOP/s", 1},
                                                  {"share_of_peak", "of peak", 3}};
+
+// Of tests on a GPU.
+const std::vector<ReportColumn> kGpuColumns = {{"joules_per_token", "J/token", 4},
+                                               {"watts", "W", 0},
+                                               {"sm_megahertz", "MHz"},
+                                               {"slowed_by", "slowed by"}};
 
 [[gnu::format(printf, 1, 2)]] std::string formatted(const char* format, ...) {
   char text[512];
@@ -99,6 +106,15 @@ Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Sam
           {"stationary", samples.stationary}};
 }
 
+void add_gpu_use(Json& row, const GpuState& state, std::optional<double> joules_per_token) {
+  const auto told = [](const auto& value) { return value ? Json(*value) : Json(nullptr); };
+  row["joules_per_token"] = told(joules_per_token);
+  row["watts"] = told(state.watts);
+  row["sm_megahertz"] = told(state.sm_megahertz);
+  row["memory_megahertz"] = told(state.memory_megahertz);
+  row["slowed_by"] = told(state.slowed_by);
+}
+
 Json model_row(const BenchmarkSubject& subject, double first_token_seconds) {
   const LoadedModel& model = *subject.engine.model;
   const Session& session = *subject.engine.session;
@@ -129,7 +145,11 @@ Json peaks_row(int threads, const MachinePeaks& peaks) {
 std::string benchmark_text(const Json& results, ReportFormat format) {
   std::string text;
   const auto rows = results["results"].get<std::vector<Json>>();
-  if (!rows.empty()) text += report_text(kSpeedColumns, rows, format);
+  std::vector<ReportColumn> columns = kSpeedColumns;
+  const bool gpu = std::any_of(rows.begin(), rows.end(),
+                               [](const Json& row) { return row.contains("joules_per_token"); });
+  if (gpu) columns.insert(columns.end(), kGpuColumns.begin(), kGpuColumns.end());
+  if (!rows.empty()) text += report_text(columns, rows, format);
   if (format == ReportFormat::kCsv) return text;
   if (!text.empty()) text += "\n";
   for (const Json& model : results["models"]) text += model_line(model);

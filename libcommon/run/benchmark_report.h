@@ -1,10 +1,12 @@
 // What hone-benchmark measured, as JSON rows, and those rows as a text for people.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 
 #include "kernels/probe.h"
+#include "libcommon/bench/gpu_meter.h"
 #include "libcommon/bench/measure.h"
 #include "libcommon/bench/report.h"
 #include "libcommon/run/engine.h"
@@ -25,6 +27,10 @@ struct BenchmarkSubject {
 // the peak's.
 Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Samples& samples,
                const MachinePeaks& peaks, std::span<const double> reads);
+
+// To the row of a test on a GPU: "joules_per_token", and of this process's GPU at the end "watts",
+// "sm_megahertz", "memory_megahertz", "slowed_by"; null where the driver does not tell.
+void add_gpu_use(Json& row, const GpuState& state, std::optional<double> joules_per_token);
 
 // Size, bits per weight, times, memory, backend. first_token_seconds: from opening the model.
 Json model_row(const BenchmarkSubject& subject, double first_token_seconds);

@@ -1,11 +1,15 @@
 #include "libcommon/run/measure_speed.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <string>
 
 #include "libcommon/base/log.h"
+#include "libcommon/bench/gpu_meter.h"
 #include "libcommon/bench/measure.h"
 
 namespace hone {
@@ -35,16 +39,28 @@ struct Meter {
   const SpeedTest& test;
   ReadProbe* probe;           // null: on a GPU
   Communicator* ranks;        // null: this process alone
+  GpuUse gpu;                 // of runs on one
   std::vector<double> reads;  // bytes per second, after each sample
   OpTimes times;
 
   double sample() {
     Session& session = *subject.engine.session;
     session.time_ops(verbose() ? &times : nullptr);
-    const double seconds = all_gather_number(ranks, run_speed_test(session, test))[0];
+    gpu.begin_run();
+    const double own_seconds = run_speed_test(session, test);
+    gpu.end_run();
     session.time_ops(nullptr);
+    const double seconds = all_gather_number(ranks, own_seconds)[0];
     if (probe) reads.push_back(sum_of_ranks(ranks, probe->bytes_per_second()));
     return seconds;
+  }
+
+  // Of all ranks' GPUs; nothing where one does not tell.
+  std::optional<double> joules_per_token() const {
+    constexpr double kUntold = std::numeric_limits<double>::quiet_NaN();
+    const double joules = sum_of_ranks(ranks, gpu.joules_per_run().value_or(kUntold));
+    if (std::isnan(joules)) return std::nullopt;
+    return joules / static_cast<double>(test.all_tokens());
   }
 
   void tell(const Samples& samples) const {
@@ -72,7 +88,8 @@ SpeedResults measure_speed(std::vector<BenchmarkSubject>& subjects,
       const int threads = subject.threads;
       ReadProbe* const probe =
           on_gpu(subject) ? nullptr : &probes.try_emplace(threads, threads).first->second;
-      meters.push_back({subject, test, probe, ranks, {}, {}});
+      meters.push_back(
+          {subject, test, probe, ranks, GpuUse(subject.engine.session->bus_id()), {}, {}});
     }
     std::vector<std::function<double()>> bodies;
     for (Meter& meter : meters) bodies.emplace_back([&meter] { return meter.sample(); });
@@ -83,6 +100,9 @@ SpeedResults measure_speed(std::vector<BenchmarkSubject>& subjects,
       const size_t kept = std::min(samples[i].seconds.size(), meter.reads.size());
       const auto reads = std::span(meter.reads).last(kept);  // without the warm-up's
       results.rows.push_back(speed_row(meter.subject, test, samples[i], peak, reads));
+      if (on_gpu(meter.subject)) {
+        add_gpu_use(results.rows.back(), meter.gpu.state(), meter.joules_per_token());
+      }
       meter.tell(samples[i]);
     }
   }

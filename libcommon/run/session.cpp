@@ -215,6 +215,7 @@ std::string Session::backend_detail() const {
 }
 
 void Session::time_ops(OpTimes* times) { state_->runner.time_ops(times); }
+std::string Session::bus_id() const { return std::string(state_->placed.backend->bus_id()); }
 
 MachinePeaks Session::measure_peaks() { return state_->placed.backend->measure_peaks(); }
 
