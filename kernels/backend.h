@@ -69,6 +69,12 @@ class Backend {
   virtual int end_recording() { return -1; }
   virtual void replay(int) {}
   virtual void forget_recordings() {}
+  // True where ops return before they are done, so that the next step can be given meanwhile. Its
+  // results come back by copies that are started, and finished, in the same order: finishing waits,
+  // starting does not.
+  virtual bool runs_ahead() const { return false; }
+  virtual void start_copy_out(const void*, size_t) {}
+  virtual void finish_copy_out(void*, size_t) {}
 
   OpTable run;
 };

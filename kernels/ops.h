@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "kernels/kv_tile.h"
+#include "kernels/sample.h"
 #include "kernels/tensor_view.h"
 
 namespace hone {
@@ -208,6 +209,29 @@ struct ArgmaxArgs {
   int64_t dim;
 };
 
+// A token for each row of logits, drawn as sample.h defines it: the same one on every backend.
+// Tokens at one distance come in the order of their ids; top-k keeps the first k of that order,
+// top-p its shortest part with at least share_of(top_p) of the mass of those, min-p what lies
+// within `farthest`; of the mass that all three keep, drawn_unit() chooses. scale 0: the largest
+// after the penalty, of equals the lowest id.
+struct SampleArgs {
+  const float* x;             // [rows, dim]
+  const SampleRow* settings;  // [rows], in the backend's memory
+  Sampled* out;               // [rows]
+  bool log_probabilities;     // Sampled::mass is wanted
+  int64_t rows;
+  int64_t dim;  // at most 2^21
+};
+
+// ids[i] = drawn[(-1 - ids[i]) * stride] where ids[i] is negative, and 0 where that is negative
+// too: the tokens of a step that were drawn, as the rows named, by the step before.
+struct DrawnIdsArgs {
+  int32_t* ids;          // [count]
+  const int32_t* drawn;  // of argmax; or of sample, its structs as integers
+  int64_t stride;        // from one row's id to the next: 1, sizeof(Sampled) / 4
+  int64_t count;
+};
+
 // X(name, argument struct): a backend that forgot an op does not link.
 #define FOR_EACH_OP(X)                     \
   X(embed, EmbedArgs)                      \
@@ -226,6 +250,8 @@ struct ArgmaxArgs {
   X(add_bias, AddBiasArgs)                 \
   X(gated_activation, GatedActivationArgs) \
   X(gather_rows, GatherRowsArgs)           \
-  X(argmax, ArgmaxArgs)
+  X(argmax, ArgmaxArgs)                    \
+  X(sample, SampleArgs)                    \
+  X(drawn_ids, DrawnIdsArgs)
 
 }  // namespace hone

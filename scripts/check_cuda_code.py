@@ -45,6 +45,10 @@ KERNELS = [
     (r"fragments_kernel", 64, [r"st\.global"]),
     (r"argmax_kernel<4>", 40, [VECTOR_LOAD, r"atom\.\S*add"]),
     (r"argmax_kernel<1>", 40, [r"atom\.\S*add"]),
+    # A block of 512 threads a row of logits.
+    (r"sample_kernel<4>", 128, [VECTOR_LOAD, r"atom\.shared\S*add\.u64", r"st\.global\S*\.v"]),
+    (r"sample_kernel<1>", 128, [r"atom\.shared\S*add\.u64"]),
+    (r"drawn_ids_kernel", 32, []),
     # Dense tiles: 4 blocks of 128 threads.
     (r"dense_kernel<signed char", 128, [CP_ASYNC, LDMATRIX, MMA_8]),
     (r"dense_kernel", 128, [CP_ASYNC, LDMATRIX, MMA_16]),
@@ -55,8 +59,8 @@ KERNELS = [
     (r"matvec_split_kernel", 176, [CP_ASYNC, MMA_16], 24),
     (r"matvec_kernel", 144, [CP_ASYNC, MMA_16]),
     (r"(expand|embed_sparse)_kernel", 48, [VECTOR_LOAD]),
-    (r"expand_integers_kernel", 64, [VECTOR_STORE]),
-    (r"embed_integers_kernel", 64, []),
+    (r"expand_integers_kernel", 40, [VECTOR_STORE]),
+    (r"embed_integers_kernel", 32, []),
     (r"few_kernel", 255, [CP_ASYNC, MMA_16]),
     # Attention: a block fills a multiprocessor. F32 caches of heads beyond 128 are split into two
     # 16-bit parts: more than registers hold.

@@ -44,6 +44,7 @@ BenchmarkSubject load(const std::string& where, int threads, int64_t sequences) 
       .threads = threads,
       .context = options.positions,
       .sequences = sequences,
+      .record = !options.common.no_cuda_graph,
       .compute = *compute_from_name(options.common.compute),
       .kv_type = kv_type_from_name(options.common.kv_type),
       .load = *load_mode_from_name(options.common.load),

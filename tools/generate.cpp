@@ -47,6 +47,7 @@ Engine start(int64_t sequences) {
                                   .threads = static_cast<int>(options.common.threads),
                                   .context = options.context,
                                   .sequences = sequences,
+                                  .record = !options.common.no_cuda_graph,
                                   .compute = *compute_from_name(options.common.compute),
                                   .kv_type = kv_type_from_name(options.common.kv_type),
                                   .load = *load_mode_from_name(options.common.load),

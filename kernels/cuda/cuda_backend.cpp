@@ -3,18 +3,21 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 #include <vector>
 
 #include "kernels/check.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/probe.h"
+#include "kernels/cuda/staging.h"
 #include "kernels/cuda/weights.h"
 
 namespace hone {
 namespace cuda {
 
 constexpr size_t kAlignment = 256;
+constexpr size_t kSmallCopy = size_t{64} << 10;
 
 size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -99,8 +102,12 @@ class CudaBackend final : public Backend {
     return memory;
   }
   void release(void* memory) override { release_device(memory); }
+  // What a step needs goes through pinned memory: from elsewhere a copy may wait for the stream.
   void copy_in(void* to, const void* from_host, size_t bytes) override {
-    if (bytes > 0) copy_to_device(context_.stream, to, from_host, bytes);
+    if (bytes > kSmallCopy) return copy_to_device(context_.stream, to, from_host, bytes);
+    if (bytes == 0) return;
+    std::memcpy(inbox_->next(bytes), from_host, bytes);
+    inbox_->send(context_.stream, to, bytes);
   }
   void copy_out(void* to_host, const void* from, size_t bytes) override {
     if (bytes > 0) copy_to_host(context_.stream, to_host, from, bytes);
@@ -121,6 +128,12 @@ class CudaBackend final : public Backend {
   void set_exact(bool exact) override { context_.exact = exact; }
 
   std::string_view bus_id() const override { return context_.device.bus_id; }
+  bool runs_ahead() const override { return true; }
+  void start_copy_out(const void* from, size_t bytes) override {
+    outbox_->start(context_.stream, from, bytes);
+  }
+  void finish_copy_out(void* to_host, size_t bytes) override { outbox_->finish(to_host, bytes); }
+
   bool begin_recording() override {
     cuda::begin_recording(context_.stream);
     return true;
@@ -141,6 +154,8 @@ class CudaBackend final : public Backend {
   std::string detail_;
   Context context_;
   Arena weights_;
+  std::unique_ptr<Staging> inbox_ = open_staging(kSmallCopy);
+  std::unique_ptr<Outbox> outbox_ = open_outbox();
   std::vector<std::unique_ptr<Recording>> recordings_;
 };
 

@@ -16,9 +16,11 @@
 
 namespace hone::cuda {
 
+constexpr int64_t kPieceBytes = 8 << 20;  // on their way at once
+
 struct Loader {
   ThreadPool pool{default_threads()};
-  std::unique_ptr<Staging> staging = open_staging();
+  std::unique_ptr<Staging> staging = open_staging(kPieceBytes);
 };
 
 namespace {
@@ -338,7 +340,7 @@ void send_rows(Context& context, std::byte* to, int64_t rows, int64_t stride, Fi
   if (rows == 0 || stride == 0) return;
   constexpr int64_t kRangeBytes = 64 << 10;  // of one thread's share of the work
   Loader& loader = *context.loader;
-  const int64_t piece = std::max<int64_t>(1, static_cast<int64_t>(Staging::kPiece) / stride);
+  const int64_t piece = std::max<int64_t>(1, kPieceBytes / stride);
   const int64_t grain = std::max<int64_t>(1, kRangeBytes / stride);
   for (int64_t first = 0; first < rows; first += piece) {
     const int64_t count = std::min(piece, rows - first);

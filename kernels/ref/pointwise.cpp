@@ -43,19 +43,20 @@ void gather_rows(BackendContext&, const GatherRowsArgs& args) {
   }
 }
 
-void argmax(BackendContext&, const ArgmaxArgs& args) {
-  for (int64_t r = 0; r < args.rows; ++r) {
-    const float* const x = args.x + r * args.dim;
-    int64_t best = 0;
-    bool ordered = true;  // neither NaN nor positive infinity
-    bool finite = false;
-    for (int64_t i = 0; i < args.dim; ++i) {
-      ordered = ordered && x[i] < std::numeric_limits<float>::infinity();
-      finite = finite || std::isfinite(x[i]);
-      if (x[i] > x[best]) best = i;
-    }
-    args.out[r] = ordered && finite ? static_cast<int32_t>(best) : -1;
+int32_t largest(const float* x, int64_t dim) {
+  int64_t best = 0;
+  bool ordered = true;  // neither NaN nor positive infinity
+  bool finite = false;
+  for (int64_t i = 0; i < dim; ++i) {
+    ordered = ordered && x[i] < std::numeric_limits<float>::infinity();
+    finite = finite || std::isfinite(x[i]);
+    if (x[i] > x[best]) best = i;
   }
+  return ordered && finite ? static_cast<int32_t>(best) : -1;
+}
+
+void argmax(BackendContext&, const ArgmaxArgs& args) {
+  for (int64_t r = 0; r < args.rows; ++r) args.out[r] = largest(args.x + r * args.dim, args.dim);
 }
 
 }  // namespace hone::ref

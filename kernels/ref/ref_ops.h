@@ -11,6 +11,9 @@ namespace hone::ref {
 FOR_EACH_OP(X)
 #undef X
 
+// Index of the largest, the lowest of equals; -1 as ArgmaxArgs says.
+int32_t largest(const float* x, int64_t dim);
+
 inline double activate(Activation activation, double x) {
   switch (activation) {
     case Activation::kNone:

@@ -68,6 +68,10 @@ template <class T>
 SIMT_DEVICE T atomic_max(T* p, T v) {
   return atomicMax(p, v);
 }
+template <class T>
+SIMT_DEVICE T atomic_or(T* p, T v) {
+  return atomicOr(p, v);
+}
 
 namespace detail {
 template <size_t Bytes>

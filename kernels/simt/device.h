@@ -11,7 +11,7 @@
 //                                        may read only what no kernel writes (weights), and every
 //                                        thread of every kernel calls it once
 //   shfl shfl_xor shfl_up shfl_down warp_ballot warp_sum warp_max block_sum
-//   atomic_add atomic_max
+//   atomic_add atomic_max atomic_or      return what was there
 //   load<N>(p) load_nc<N>(p) store(p, Vec)            one 4-, 8- or 16-byte access
 //   prefetch_l2(p, bytes)
 //   cp_async_ahead<L2 bytes>(dst, src)   cp_async<16> that brings its neighbours into L2

@@ -92,6 +92,8 @@ template <class T>
 T fetch_add(T* p, T v, Where at);
 template <class T>
 T fetch_max(T* p, T v, Where at);
+template <class T>
+T fetch_or(T* p, T v, Where at);
 
 void* shared_allocation(const void* key, size_t bytes, size_t align);
 void* dynamic_shared_allocation(size_t* bytes);
@@ -271,6 +273,10 @@ T atomic_add(T* p, T v, emu::Where at = emu::Where::current()) {
 template <class T>
 T atomic_max(T* p, T v, emu::Where at = emu::Where::current()) {
   return emu::fetch_max(p, v, at);
+}
+template <class T>
+T atomic_or(T* p, T v, emu::Where at = emu::Where::current()) {
+  return emu::fetch_or(p, v, at);
 }
 
 template <int N, class T>

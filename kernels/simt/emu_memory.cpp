@@ -99,11 +99,17 @@ T fetch_max(T* p, T v, Where at) {
   }
   return old;
 }
+template <class T>
+T fetch_or(T* p, T v, Where at) {
+  check::access(p, sizeof(T), check::Kind::atomic, at);
+  return std::atomic_ref<T>(*p).fetch_or(v, std::memory_order_relaxed);
+}
 template int fetch_add(int*, int, Where);
 template unsigned fetch_add(unsigned*, unsigned, Where);
 template unsigned long long fetch_add(unsigned long long*, unsigned long long, Where);
 template float fetch_add(float*, float, Where);
 template int fetch_max(int*, int, Where);
 template unsigned fetch_max(unsigned*, unsigned, Where);
+template unsigned fetch_or(unsigned*, unsigned, Where);
 
 }  // namespace hone::simt::emu

@@ -99,6 +99,12 @@ std::vector<OptionDecl> session_options(CommonOptions& common) {
                "as it is stored.",
        .target = &common.sparse,
        .choices = {"auto", "off"},
+       .in_history = false},
+      {.flags = "--no-cuda-graph",
+       .value = "",
+       .help = "For finding faults on a GPU: launch each op of a decode step by itself, instead of "
+               "all of them at once as a CUDA graph. Slower; the result is the same.",
+       .target = &common.no_cuda_graph,
        .in_history = false}};
 }
 

@@ -60,12 +60,13 @@ struct CommonOptions {
   int64_t tensor_parallel = 1;   // --tensor-parallel N
   std::string load = "auto";     // --load auto|map|copy
   std::string sparse = "auto";   // --sparse auto|off
+  bool no_cuda_graph = false;    // --no-cuda-graph
 };
 std::vector<OptionDecl> compute_options(CommonOptions&);  // --device --threads --max-memory
 // The same without --device: for tools that multiply no matrix.
 std::vector<OptionDecl> resource_options(CommonOptions&);
 OptionDecl shard_size_option(std::string& size);  // --shard-size of a Hugging Face directory
-// --compute, --kv-type, --load and --sparse of tools that run a session.
+// --compute, --kv-type, --load, --sparse and --no-cuda-graph of tools that run a session.
 std::vector<OptionDecl> session_options(CommonOptions&);
 OptionDecl tensor_parallel_option(CommonOptions&);
 OptionDecl verbose_option(CommonOptions&);

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "libcommon/base/error.h"
 
@@ -60,10 +62,20 @@ class Run {
         cancel_all();
         break;
       }
-      step();
+      const Step step = ahead_ ? *std::exchange(ahead_, std::nullopt) : start_step();
+      if (may_run_ahead(step)) ahead_ = start_next(step);
+      finish_step(step);
       fill_slots();
     }
     return std::move(results_);
+  }
+
+  ~Run() {
+    if (!ahead_) return;
+    try {
+      session_.finish_draws();  // what nobody waits for any more
+    } catch (...) {             // nor for what went wrong with it
+    }
   }
 
  private:
@@ -97,61 +109,130 @@ class Run {
     }
   }
 
-  // One step of the session: for each busy slot what it has not seen yet; then a token for each.
-  void step() {
-    const Clock::time_point begin = Clock::now();
+  // A step that the session has been given: for each row of logits its slot, and whose text it was.
+  struct Step {
+    struct Row {
+      size_t slot, request;
+    };
     std::vector<StepToken> tokens;
+    std::vector<Row> rows;
     int64_t prompt_tokens = 0;
+  };
+
+  // For each busy slot what the session has not seen yet.
+  Step start_step() {
+    Step step;
     for (size_t i = 0; i < slots_.size(); ++i) {
       Slot& slot = slots_[i];
       if (!slot.busy) continue;
-      if (slot.done == 0) prompt_tokens += static_cast<int64_t>(slot.text.size());
+      if (slot.done == 0) step.prompt_tokens += static_cast<int64_t>(slot.text.size());
       for (; slot.done < slot.text.size(); ++slot.done) {
-        tokens.push_back({.id = slot.text[slot.done],
-                          .sequence = static_cast<int32_t>(i),
-                          .position = static_cast<int32_t>(slot.done),
-                          .wants_logits = slot.done + 1 == slot.text.size()});
+        add_token(step, i, slot.text[slot.done], slot.done + 1 == slot.text.size());
       }
     }
-    const int64_t made = all_greedy(tokens.size()) ? take_largest(tokens) : take_drawn(tokens);
-    count(prompt_tokens, made, seconds_since(begin));
+    give(step);
+    return step;
   }
 
-  // Nobody looks at the logits: the backend says which is the largest.
-  bool all_greedy(size_t tokens) const {
-    if (static_cast<int64_t>(tokens) > session_.options().max_batch_tokens) return false;
-    return std::all_of(slots_.begin(), slots_.end(), [&](const Slot& slot) {
-      const GenerateRequest& request = requests_[slot.request];
-      return !slot.busy || (is_greedy(request.sampler) && !request.log_probabilities);
-    });
-  }
-
-  int64_t take_largest(std::span<const StepToken> tokens) {
-    const std::span<const int32_t> ids = session_.step_greedy(tokens);
-    const bool refused = std::any_of(ids.begin(), ids.end(), [](int32_t id) { return id < 0; });
-    if (refused) return take_drawn(tokens);  // again, to say what is wrong with the logits
-    int64_t made = 0;
-    for (Slot& slot : slots_) {
-      if (slot.busy) take_token(slot, ids[static_cast<size_t>(made++)], {});
+  // For each slot the token that `step` draws, which is not known yet. Those that end with it are
+  // left out; where a text ends otherwise (an end token, a stop string), what the step makes of it
+  // is thrown away.
+  Step start_next(const Step& step) {
+    Step next;
+    for (size_t row = 0; row < step.rows.size(); ++row) {
+      Slot& slot = slots_[step.rows[row].slot];
+      if (!continues(slot)) continue;
+      add_token(next, step.rows[row].slot, drawn_by(row), true);
+      ++slot.done;
     }
-    return made;
+    give(next);
+    return next;
   }
 
-  int64_t take_drawn(std::span<const StepToken> tokens) {
-    std::span<const float> logits = session_.step(tokens);
-    const auto vocab = static_cast<size_t>(session_.vocab());
-    int64_t made = 0;
-    for (Slot& slot : slots_) {
+  void add_token(Step& step, size_t slot, int32_t id, bool wants_logits) const {
+    step.tokens.push_back({.id = id,
+                           .sequence = static_cast<int32_t>(slot),
+                           .position = static_cast<int32_t>(slots_[slot].done),
+                           .wants_logits = wants_logits});
+    if (wants_logits) step.rows.push_back({slot, slots_[slot].request});
+  }
+
+  void give(const Step& step) {
+    std::vector<Draw> draws;
+    bool log_probabilities = false;
+    for (const Step::Row& row : step.rows) {
+      const GenerateRequest& request = requests_[row.request];
+      const Slot& slot = slots_[row.slot];
+      draws.push_back({.options = &request.sampler,
+                       .position = slot.done,
+                       .seen = penalised_ids(request.sampler, slot.text)});
+      log_probabilities = log_probabilities || request.log_probabilities;
+    }
+    session_.start_draws(step.tokens, {.rows = draws, .log_probabilities = log_probabilities});
+  }
+
+  // True where the text goes on after the token that is being drawn, unless that token ends it.
+  bool continues(const Slot& slot) const {
+    const auto made = static_cast<int64_t>(results_[slot.request].ids.size());
+    return made + 1 < requests_[slot.request].max_new &&
+           static_cast<int64_t>(slot.text.size()) < session_.context();
+  }
+
+  // The next step may be given before this one is done where it has no prompt in it, no draw that
+  // depends on the token that is not known yet, and this one is not run in several parts.
+  bool may_run_ahead(const Step& step) const {
+    const auto tokens = static_cast<int64_t>(step.tokens.size());
+    if (!session_.runs_ahead() || tokens > session_.options().max_batch_tokens) return false;
+    bool any = false;
+    size_t rows = 0;
+    for (const Slot& slot : slots_) {
       if (!slot.busy) continue;
-      const std::span<const float> own = logits.first(vocab);
-      take_token(slot, sample(own, slot.text, requests_[slot.request].sampler), own);
-      logits = logits.subspan(vocab);
+      any = any || continues(slot);
+      if (requests_[slot.request].sampler.repetition_penalty != 1.0) return false;
+    }
+    for (const Step::Row& row : step.rows) rows += is_of(row, slots_[row.slot]);
+    return any && rows == step.rows.size() &&
+           rows == static_cast<size_t>(std::count_if(slots_.begin(), slots_.end(),
+                                                     [](const Slot& slot) { return slot.busy; }));
+  }
+
+  // False where the row's text has ended since, or the slot has taken another.
+  static bool is_of(const Step::Row& row, const Slot& slot) {
+    return slot.busy && slot.request == row.request;
+  }
+
+  void finish_step(const Step& step) {
+    const std::span<const Sampled> drawn = session_.finish_draws();
+    int64_t made = 0;
+    for (size_t row = 0; row < step.rows.size(); ++row) {
+      Slot& slot = slots_[step.rows[row].slot];
+      if (!is_of(step.rows[row], slot)) continue;
+      take_token(step.rows[row].slot, drawn[row]);
       ++made;
     }
-    return made;
+    const Clock::time_point now = Clock::now();
+    count(step.prompt_tokens, made, std::chrono::duration<double>(now - finished_).count());
+    finished_ = now;
   }
 
-  void take_token(Slot& slot, int32_t id, std::span<const float> logits) {
+  // The slot's text once more, to say what is wrong with its logits.
+  [[noreturn]] void refuse_logits(size_t slot) {
+    const std::vector<int32_t>& text = slots_[slot].text;
+    session_.reset(static_cast<int32_t>(slot));
+    slots_[slot].done = 0;
+    Step step;
+    for (; slots_[slot].done < text.size(); ++slots_[slot].done) {
+      add_token(step, slot, text[slots_[slot].done], slots_[slot].done + 1 == text.size());
+    }
+    check_logits(session_.step(step.tokens), text.size());
+    throw Error("the logits at position " + std::to_string(text.size()) +
+                " are not finite numbers, but not every time");
+  }
+
+  void take_token(size_t index, const Sampled& sampled) {
+    const int32_t id = sampled.id;
+    if (id < 0) refuse_logits(index);
+    Slot& slot = slots_[index];
     const GenerateRequest& request = requests_[slot.request];
     GenerateResult& result = results_[slot.request];
     if (result.ids.empty()) result.first_token_seconds = seconds_since(start_);
@@ -161,7 +242,7 @@ class Run {
     }
     result.ids.push_back(id);
     if (request.log_probabilities) {
-      result.log_probabilities.push_back(log_probability(logits, id));
+      result.log_probabilities.push_back(log_probability(sampled));
     }
     slot.text.push_back(id);
     if (control_.on_token && !control_.on_token(slot.request, id)) {
@@ -199,6 +280,8 @@ class Run {
   std::span<const GenerateRequest> requests_;
   const GenerateControl& control_;
   Clock::time_point start_ = Clock::now();
+  Clock::time_point finished_ = start_;  // the last step
+  std::optional<Step> ahead_;            // given to the session, and not finished
   std::vector<GenerateResult> results_;
   std::vector<size_t> waiting_;  // requests in the order in which they start
   size_t next_ = 0;              // of waiting_

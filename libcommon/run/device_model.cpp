@@ -108,6 +108,7 @@ DeviceModel place_model(const LoadedModel& model, const SessionOptions& options)
   placed.graph = options.fuse ? fused(std::move(graph), placed.weights.table, *placed.backend)
                               : std::move(graph);
   placed.kv_type = options.kv_type.value_or(default_kv_type(*placed.backend));
+  placed.record = options.record;
   return placed;
 }
 

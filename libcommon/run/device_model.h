@@ -18,6 +18,7 @@ struct DeviceModel {
   int64_t weight_bytes = 0;  // in the backend's own memory, and packed
   Graph graph;               // fused where options.fuse
   DType kv_type = DType::kF32;
+  bool record = true;  // steps of few tokens, where the backend can
 };
 
 // Throws Error: kUsage for an unknown device or an arithmetic it does not have, kResource with the

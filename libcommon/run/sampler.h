@@ -1,10 +1,12 @@
-// From logits to the next token. The order of the steps is the one of Hugging Face's generate():
-// repetition penalty, temperature, top-k, top-p, min-p, draw. The draw is a pure function of
-// (seed, stream, position), so a text does not depend on what is decoded beside it.
+// How the next token is chosen from logits: the options, and what the op `sample` makes of them
+// (kernels/sample.h). The draw is a pure function of (seed, stream, position), so a text does not
+// depend on what is decoded beside it.
 #pragma once
 
 #include <cstdint>
 #include <span>
+
+#include "kernels/sample.h"
 
 namespace hone {
 
@@ -23,15 +25,21 @@ struct SamplerOptions {
 // Throws Error(kUsage) for a value outside its range, naming the option ("--top-p 1.5: ...").
 void check_sampler_options(const SamplerOptions& options);
 
-// The next id. logits: [vocab]; text: all ids so far, whose number is the position of the draw.
-// Throws Error(kBadInput) when a logit is NaN or none is finite.
-int32_t sample(std::span<const float> logits, std::span<const int32_t> text,
-               const SamplerOptions& options);
+// The draw of the token that follows a text of `length` ids; `text`: those that are penalised are
+// not filled in.
+SampleRow sample_row(const SamplerOptions& options, size_t length);
+// Of the text, the ids that are penalised; none where no penalty is.
+std::span<const int32_t> penalised_ids(const SamplerOptions& options,
+                                       std::span<const int32_t> text);
 
-// True where sample() takes the largest logit as it is: greedy().
+// Throws Error(kBadInput) when a logit is NaN or positive infinity or none is finite: what the op
+// refuses, in words. position: of the token that they would choose.
+void check_logits(std::span<const float> logits, size_t position);
+
+// True where the largest logit is taken as it is: greedy().
 bool is_greedy(const SamplerOptions& options);
 
-// The largest logit's id, the lowest of equals. Throws as sample().
+// The largest logit's id, the lowest of equals.
 int32_t greedy(std::span<const float> logits);
 
 // log softmax(logits)[id], natural logarithm, of the unmodified logits; sums in double.

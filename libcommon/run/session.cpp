@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <deque>
 #include <limits>
 
 #include "kernels/check.h"
@@ -18,6 +19,7 @@
 namespace hone {
 namespace {
 
+constexpr size_t kMostStarted = 2;  // steps, beyond which a long call waits for its first
 constexpr int64_t kMostPositions = std::numeric_limits<int32_t>::max();
 
 int64_t checked_context(const LoadedModel& model, const SessionOptions& options) {
@@ -64,9 +66,10 @@ struct Session::State {
 
   void check_memory(int64_t cache_bytes, int64_t activation_bytes) const;
   void check_tokens(std::span<const StepToken> tokens) const;
-  void make_room(int64_t tokens, int64_t wanted);
+  int64_t make_room(std::span<const StepToken> tokens);
   std::vector<int64_t> advance(std::span<const StepToken> tokens);
   std::vector<int64_t> begin(std::span<const StepToken> tokens);
+  void take_draws();
   std::span<const float> run_chunk(std::span<const StepToken> tokens,
                                    std::span<const int64_t> reached);
 
@@ -81,6 +84,9 @@ struct Session::State {
   std::vector<int64_t> lengths;                    // tokens of each sequence
   PlanLimits limits = {.tokens = 0, .wanted = 0};  // what runner has room for
   std::vector<float> joined;                       // logits of a call that took several chunks
+  std::deque<size_t> started;                      // rows of the calls that are not finished
+  std::vector<Sampled> arrived;                    // of those, in order
+  std::vector<Sampled> drawn;                      // by the last call that is
 };
 
 void Session::State::check_memory(int64_t cache_bytes, int64_t activation_bytes) const {
@@ -109,6 +115,7 @@ void Session::State::check_tokens(std::span<const StepToken> tokens) const {
                         " does not fit a context of " + std::to_string(context) +
                         " tokens; see --ctx");
     }
+    if (token.id < 0 && !started.empty()) continue;
     if (token.id < 0 || token.id >= model->embedding.rows) {
       throw usage_error("token id " + std::to_string(token.id) + ": " + model->subject + " has " +
                         std::to_string(model->embedding.rows) + " ids");
@@ -116,13 +123,18 @@ void Session::State::check_tokens(std::span<const StepToken> tokens) const {
   }
 }
 
-// Memory for a chunk of so many tokens; grows by doubling.
-void Session::State::make_room(int64_t tokens, int64_t wanted) {
-  if (runner.has_room(tokens, wanted)) return;
-  limits = {.tokens = grown_limit(limits.tokens, tokens, options.max_batch_tokens),
-            .wanted = grown_limit(limits.wanted, wanted, options.max_batch_tokens)};
+// Memory for a chunk's tokens; grows by doubling. Returns how many want logits.
+int64_t Session::State::make_room(std::span<const StepToken> chunk) {
+  const auto tokens = static_cast<int64_t>(chunk.size());
+  const auto wanted = std::count_if(chunk.begin(), chunk.end(),
+                                    [](const StepToken& token) { return token.wants_logits; });
+  if (runner.has_room(tokens, std::max<int64_t>(wanted, 1))) return wanted;
+  limits = {
+      .tokens = grown_limit(limits.tokens, tokens, options.max_batch_tokens),
+      .wanted = grown_limit(limits.wanted, std::max<int64_t>(wanted, 1), options.max_batch_tokens)};
   check_memory(cache.bytes(), runner.bytes_for(limits.tokens, limits.wanted));
   runner.make_room(limits.tokens, limits.wanted);
+  return wanted;
 }
 
 // Notes the tokens in their sequences; returns the length each token's sequence has after the call.
@@ -149,10 +161,13 @@ std::vector<int64_t> Session::State::begin(std::span<const StepToken> tokens) {
 
 std::span<const float> Session::State::run_chunk(std::span<const StepToken> tokens,
                                                  std::span<const int64_t> reached) {
-  const auto wanted = std::count_if(tokens.begin(), tokens.end(),
-                                    [](const StepToken& token) { return token.wants_logits; });
-  make_room(static_cast<int64_t>(tokens.size()), std::max<int64_t>(wanted, 1));
+  make_room(tokens);
   return runner.run(tokens, rope.runs(reached), cache);
+}
+
+void Session::State::take_draws() {
+  const std::span<const Sampled> next = runner.finish_draws();
+  arrived.insert(arrived.end(), next.begin(), next.end());
 }
 
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -184,16 +199,44 @@ std::span<const float> Session::step(std::span<const StepToken> tokens) {
   return s.joined;
 }
 
-std::span<const int32_t> Session::step_greedy(std::span<const StepToken> tokens) {
-  State& s = *state_;
-  CHECK(static_cast<int64_t>(tokens.size()) <= s.options.max_batch_tokens);
-  if (tokens.empty()) return {};
-  const std::vector<int64_t> reached = s.begin(tokens);
-  const auto wanted = std::count_if(tokens.begin(), tokens.end(),
-                                    [](const StepToken& token) { return token.wants_logits; });
-  s.make_room(static_cast<int64_t>(tokens.size()), std::max<int64_t>(wanted, 1));
-  return s.runner.run_argmax(tokens, s.rope.runs(reached), s.cache);
+std::span<const Sampled> Session::step_draws(std::span<const StepToken> tokens,
+                                             const Draws& draws) {
+  start_draws(tokens, draws);
+  return finish_draws();
 }
+
+void Session::start_draws(std::span<const StepToken> tokens, const Draws& draws) {
+  State& s = *state_;
+  const std::vector<int64_t> reached = s.begin(tokens);
+  const auto chunk = static_cast<size_t>(s.options.max_batch_tokens);
+  size_t done = 0;  // of the rows
+  for (size_t begin = 0; begin < tokens.size(); begin += chunk) {
+    const size_t count = std::min(chunk, tokens.size() - begin);
+    const std::span<const StepToken> part = tokens.subspan(begin, count);
+    const auto wanted = static_cast<size_t>(s.make_room(part));
+    s.runner.start_draws(
+        part,
+        {.rows = draws.rows.subspan(done, wanted), .log_probabilities = draws.log_probabilities},
+        s.rope.runs(std::span(reached).subspan(begin, count)), s.cache);
+    done += wanted;
+    while (s.runner.started() > (runs_ahead() ? kMostStarted : 0)) s.take_draws();
+  }
+  s.started.push_back(done);
+}
+
+std::span<const Sampled> Session::finish_draws() {
+  State& s = *state_;
+  CHECK(!s.started.empty());
+  const size_t rows = s.started.front();
+  s.started.pop_front();
+  while (s.arrived.size() < rows) s.take_draws();
+  const auto end = s.arrived.begin() + static_cast<std::ptrdiff_t>(rows);
+  s.drawn.assign(s.arrived.begin(), end);
+  s.arrived.erase(s.arrived.begin(), end);
+  return s.drawn;
+}
+
+bool Session::runs_ahead() const { return state_->placed.backend->runs_ahead(); }
 
 void Session::reset(int32_t sequence) {
   CHECK(sequence >= 0 && sequence < state_->options.sequences);

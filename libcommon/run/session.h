@@ -25,15 +25,30 @@
 #include "libcommon/graph/graph.h"
 #include "libcommon/model/weights.h"
 #include "libcommon/ranks/communicator.h"
+#include "libcommon/run/sampler.h"
 
 namespace hone {
 
 struct StepToken {
-  int32_t id = 0;
+  int32_t id = 0;        // or drawn_by(): not known here yet
   int32_t sequence = 0;  // slot, in [0, SessionOptions::sequences)
   int32_t position = 0;  // at most the number of tokens its sequence has: the next one, or an
                          // earlier one, which forgets what came after it
   bool wants_logits = false;
+};
+
+// The id that row `row` of the step before draws.
+constexpr int32_t drawn_by(size_t row) { return -1 - static_cast<int32_t>(row); }
+
+// How a sequence's next token is drawn.
+struct Draw {
+  const SamplerOptions* options;
+  size_t position = 0;                 // of the token
+  std::span<const int32_t> seen = {};  // penalised_ids() of the text before it
+};
+struct Draws {
+  std::span<const Draw> rows;  // of the tokens that want logits, in order
+  bool log_probabilities = false;
 };
 
 // Types of a cache. F32 keeps the logits of a full forward. On the tiny models F16 moves them by up
@@ -55,6 +70,7 @@ struct SessionOptions {
   int64_t sequences = 1;           // slots that decode side by side
   int64_t max_batch_tokens = 512;  // a step is run in chunks of at most so many tokens
   bool fuse = true;
+  bool record = true;  // on a GPU: a decode step is one launch (a CUDA graph), not one for each op
   Compute compute = Compute::kAuto;
   // Of cached keys and values: F32, F16, BF16 or I8. Unset: F32, on a GPU F16.
   std::optional<DType> kv_type = {};
@@ -106,9 +122,15 @@ class Session {
   // vocabulary.
   std::span<const float> step(std::span<const StepToken> tokens);
 
-  // The same for at most max_batch_tokens tokens, and of each row of logits only the index of the
-  // largest, the lowest of equals (-1: NaN, or nothing finite): logits stay where they are made.
-  std::span<const int32_t> step_greedy(std::span<const StepToken> tokens);
+  // The same, and of each row of logits only the token that is drawn, on the device: id -1 where it
+  // cannot be (a NaN, or nothing finite). Valid until the next call.
+  std::span<const Sampled> step_draws(std::span<const StepToken> tokens, const Draws& draws);
+  // Its halves. Where runs_ahead(), a step may be started before the one before it is finished, and
+  // its tokens may be drawn_by() rows of that one, if both have at most max_batch_tokens tokens.
+  // First started, first finished.
+  void start_draws(std::span<const StepToken> tokens, const Draws& draws);
+  std::span<const Sampled> finish_draws();
+  bool runs_ahead() const;
 
   // Forgets a sequence: its next token has position 0.
   void reset(int32_t sequence);

@@ -35,6 +35,23 @@ void fill_cache(Session& session, const SpeedTest& test) {
   }
 }
 
+// As generate() does: where the session runs ahead, a step is given before the one ahead is done,
+// and takes the tokens that that one draws.
+void decode(Session& session, int64_t batch, int64_t begin, int64_t end) {
+  const bool ahead = session.runs_ahead() && batch <= session.options().max_batch_tokens;
+  const SamplerOptions greedy;
+  const std::vector<Draw> draws(static_cast<size_t>(batch), {.options = &greedy});
+  for (int64_t p = begin; p < end; ++p) {
+    std::vector<StepToken> tokens = tokens_for(session, batch, p, p + 1);
+    for (size_t row = 0; ahead && p > begin && row < tokens.size(); ++row) {
+      tokens[row].id = drawn_by(row);
+    }
+    session.start_draws(tokens, {.rows = draws});
+    if (!ahead || p > begin) session.finish_draws();
+  }
+  if (ahead) session.finish_draws();
+}
+
 }  // namespace
 
 std::string SpeedTest::name() const {
@@ -67,9 +84,7 @@ double run_speed_test(Session& session, const SpeedTest& test) {
   if (test.kind == SpeedKind::kPrefill) {
     session.step(tokens_for(session, test.batch, test.depth, end));
   } else {
-    for (int64_t p = test.depth; p < end; ++p) {
-      session.step_greedy(tokens_for(session, test.batch, p, p + 1));
-    }
+    decode(session, test.batch, test.depth, end);
   }
   return seconds_now() - start;
 }

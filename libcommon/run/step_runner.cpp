@@ -10,6 +10,7 @@ namespace {
 constexpr int64_t kIndexKinds = 5;
 constexpr int64_t kMostRecordedTokens = 16;  // larger steps spend their time in kernels
 constexpr auto kIndexBytes = static_cast<int64_t>(sizeof(int32_t));
+constexpr auto kDrawBytes = static_cast<int64_t>(sizeof(SampleRow) + sizeof(Sampled));
 
 }  // namespace
 
@@ -21,7 +22,7 @@ StepRunner::StepRunner(const DeviceModel& model, Communicator* ranks)
 
 int64_t StepRunner::bytes_for(int64_t tokens, int64_t wanted) const {
   const Plan plan = plan_arena(model_.graph, {.tokens = tokens, .wanted = wanted});
-  return plan.arena_bytes + kIndexKinds * tokens * kIndexBytes;
+  return plan.arena_bytes + tokens * (kIndexKinds * kIndexBytes + kDrawBytes);
 }
 
 void StepRunner::make_room(int64_t tokens, int64_t wanted) {
@@ -33,6 +34,7 @@ void StepRunner::make_room(int64_t tokens, int64_t wanted) {
   arena_.reset();
   arena_ = Buffer(backend_, plan.arena_bytes);
   indices_ = Buffer(backend_, kIndexKinds * limits_.tokens * kIndexBytes);
+  draws_ = Buffer(backend_, kDrawBytes * limits_.tokens);
   host_indices_.resize(static_cast<size_t>(kIndexKinds * limits_.tokens));
   executor_.bind(plan, arena_.as<std::byte>());
 }
@@ -55,6 +57,27 @@ int64_t StepRunner::bring_in(std::span<const StepToken> tokens) {
   return wanted;
 }
 
+void StepRunner::bring_in_draws(std::span<const Draw> draws) {
+  std::vector<SampleRow> rows;
+  std::vector<int32_t> text;
+  for (const Draw& draw : draws) {
+    rows.push_back(sample_row(*draw.options, draw.position));
+    rows.back().text_length = static_cast<int64_t>(draw.seen.size());
+    text.insert(text.end(), draw.seen.begin(), draw.seen.end());
+  }
+  const size_t bytes = text.size() * sizeof(int32_t);
+  if (static_cast<int64_t>(bytes) > text_.bytes()) {
+    text_ = Buffer(backend_, 2 * static_cast<int64_t>(bytes));
+  }
+  backend_.copy_in(text_.as<void>(), text.data(), bytes);
+  const int32_t* next = text_.as<int32_t>();
+  for (SampleRow& row : rows) {
+    if (row.text_length > 0) row.text = next;
+    next += row.text_length;
+  }
+  backend_.copy_in(draws_.as<void>(), rows.data(), rows.size() * sizeof(SampleRow));
+}
+
 StepInputs StepRunner::inputs(int64_t tokens, int64_t wanted, std::span<const RopeRun> rope,
                               const KvCache& cache) const {
   const auto* const ids = indices_.as<int32_t>();
@@ -69,14 +92,39 @@ StepInputs StepRunner::inputs(int64_t tokens, int64_t wanted, std::span<const Ro
           .capacity = cache.capacity()};
 }
 
-void StepRunner::run_ops(const StepInputs& step, bool argmax) {
+// Where a step leaves what it draws: the indices of the largest, or structs.
+const void* StepRunner::result(Outcome outcome) const {
+  if (outcome == Outcome::kLargest) return indices_.as<int32_t>() + 4 * limits_.tokens;
+  return draws_.as<SampleRow>() + limits_.tokens;
+}
+
+void StepRunner::take_drawn_ids(const Shape& shape) {
+  if (shape.follows == Outcome::kLogits) return;
+  const bool largest = shape.follows == Outcome::kLargest;
+  backend_.run.drawn_ids({.ids = indices_.as<int32_t>(),
+                          .drawn = static_cast<const int32_t*>(result(shape.follows)),
+                          .stride = largest ? 1 : int64_t{sizeof(Sampled) / sizeof(int32_t)},
+                          .count = shape.tokens});
+}
+
+void StepRunner::run_ops(const StepInputs& step, const Shape& shape) {
+  take_drawn_ids(shape);
   executor_.run(step);
-  if (!argmax || step.wanted == 0) return;
-  backend_.run.argmax(
-      {.x = executor_.buffer(model_.graph.logits),
-       .out = indices_.as<int32_t>() + 4 * limits_.tokens,
-       .rows = step.wanted,
-       .dim = model_.graph.values[static_cast<size_t>(model_.graph.logits)].columns});
+  if (shape.outcome == Outcome::kLogits || step.wanted == 0) return;
+  const float* const logits = executor_.buffer(model_.graph.logits);
+  const int64_t vocab = model_.graph.values[static_cast<size_t>(model_.graph.logits)].columns;
+  void* const out = const_cast<void*>(result(shape.outcome));
+  if (shape.outcome == Outcome::kLargest) {
+    backend_.run.argmax(
+        {.x = logits, .out = static_cast<int32_t*>(out), .rows = step.wanted, .dim = vocab});
+  } else {
+    backend_.run.sample({.x = logits,
+                         .settings = draws_.as<SampleRow>(),
+                         .out = static_cast<Sampled*>(out),
+                         .log_probabilities = shape.outcome == Outcome::kDrawsAndProbabilities,
+                         .rows = step.wanted,
+                         .dim = vocab});
+  }
 }
 
 void StepRunner::forget_recordings() {
@@ -86,19 +134,20 @@ void StepRunner::forget_recordings() {
 
 // A recording holds addresses: of the arena and the indices, which make_room() moves, and of the
 // caches, which grow.
-void StepRunner::run_or_replay(const StepInputs& step, bool argmax) {
+void StepRunner::run_or_replay(const StepInputs& step, const Shape& shape) {
   // What comes from other ranks passes through the host.
-  const bool recordable = alone_ && step.tokens <= kMostRecordedTokens && step.rope.size() <= 1;
-  if (!recordable) return run_ops(step, argmax);
+  const bool recordable =
+      model_.record && alone_ && step.tokens <= kMostRecordedTokens && step.rope.size() <= 1;
+  if (!recordable) return run_ops(step, shape);
   const std::pair<const std::byte*, int64_t> cache(
       step.cache.empty() ? nullptr : step.cache[0].keys, step.capacity);
   if (cache != recorded_cache_) forget_recordings();
   recorded_cache_ = cache;
-  Recorded& known = recorded_[{step.tokens, step.wanted, argmax}];
+  Recorded& known = recorded_[shape];
   if (known.recording >= 0) return backend_.replay(known.recording);
   // The first run is not recorded: kernels are loaded and scratch memory is taken then.
-  if (known.runs++ != 1 || !backend_.begin_recording()) return run_ops(step, argmax);
-  run_ops(step, argmax);
+  if (known.runs++ != 1 || !backend_.begin_recording()) return run_ops(step, shape);
+  run_ops(step, shape);
   known.recording = backend_.end_recording();
   if (known.recording >= 0) backend_.replay(known.recording);
 }
@@ -106,7 +155,9 @@ void StepRunner::run_or_replay(const StepInputs& step, bool argmax) {
 std::span<const float> StepRunner::run(std::span<const StepToken> tokens,
                                        std::span<const RopeRun> rope, const KvCache& cache) {
   const int64_t wanted = bring_in(tokens);
-  run_or_replay(inputs(static_cast<int64_t>(tokens.size()), wanted, rope, cache), false);
+  const auto count_of_tokens = static_cast<int64_t>(tokens.size());
+  run_or_replay(inputs(count_of_tokens, wanted, rope, cache),
+                {count_of_tokens, wanted, Outcome::kLogits, Outcome::kLogits});
   const int logits = model_.graph.logits;
   const auto count =
       static_cast<size_t>(wanted * model_.graph.values[static_cast<size_t>(logits)].columns);
@@ -117,15 +168,45 @@ std::span<const float> StepRunner::run(std::span<const StepToken> tokens,
   return {host_logits_.data(), count};
 }
 
-std::span<const int32_t> StepRunner::run_argmax(std::span<const StepToken> tokens,
-                                                std::span<const RopeRun> rope,
-                                                const KvCache& cache) {
+void StepRunner::start_draws(std::span<const StepToken> tokens, const Draws& draws,
+                             std::span<const RopeRun> rope, const KvCache& cache) {
+  const auto count = static_cast<int64_t>(tokens.size());
   const int64_t wanted = bring_in(tokens);
-  run_or_replay(inputs(static_cast<int64_t>(tokens.size()), wanted, rope, cache), true);
-  host_largest_.resize(static_cast<size_t>(wanted));
-  backend_.copy_out(host_largest_.data(), indices_.as<int32_t>() + 4 * limits_.tokens,
-                    host_largest_.size() * sizeof(int32_t));
-  return host_largest_;
+  CHECK(wanted == static_cast<int64_t>(draws.rows.size()));
+  const bool follows = std::any_of(tokens.begin(), tokens.end(),
+                                   [](const StepToken& token) { return token.id < 0; });
+  CHECK(!follows || last_ != Outcome::kLogits);
+  const bool greedy = std::all_of(draws.rows.begin(), draws.rows.end(),
+                                  [](const Draw& draw) { return is_greedy(*draw.options); });
+  const Outcome outcome = draws.log_probabilities ? Outcome::kDrawsAndProbabilities
+                          : greedy                ? Outcome::kLargest
+                                                  : Outcome::kDraws;
+  const Shape shape = {count, wanted, outcome, follows ? last_ : Outcome::kLogits};
+  if (shape.outcome != Outcome::kLargest) bring_in_draws(draws.rows);
+  run_or_replay(inputs(count, wanted, rope, cache), shape);
+  last_ = shape.outcome;
+  if (wanted == 0) return;
+  started_.push_back({static_cast<size_t>(wanted), shape.outcome});
+  if (backend_.runs_ahead()) {
+    backend_.start_copy_out(result(shape.outcome), bytes_of(shape.outcome) * draws.rows.size());
+  }
+}
+
+std::span<const Sampled> StepRunner::finish_draws() {
+  const auto [rows, outcome] = started_.front();
+  started_.pop_front();
+  const bool largest = outcome == Outcome::kLargest;
+  host_drawn_.assign(rows, {});
+  host_largest_.resize(largest ? rows : 0);
+  void* const to = largest ? static_cast<void*>(host_largest_.data()) : host_drawn_.data();
+  const size_t bytes = bytes_of(outcome) * rows;
+  if (backend_.runs_ahead()) {
+    backend_.finish_copy_out(to, bytes);
+  } else {
+    backend_.copy_out(to, result(outcome), bytes);
+  }
+  for (size_t i = 0; i < host_largest_.size(); ++i) host_drawn_[i].id = host_largest_[i];
+  return host_drawn_;
 }
 
 }  // namespace hone

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <span>
 #include <utility>
@@ -23,7 +24,9 @@ class StepRunner {
   StepRunner(const DeviceModel& model, Communicator* ranks);
 
   // Bytes of activations and indices, now and with room for so many more tokens and logits.
-  int64_t bytes() const { return arena_.bytes() + indices_.bytes(); }
+  int64_t bytes() const {
+    return arena_.bytes() + indices_.bytes() + draws_.bytes() + text_.bytes();
+  }
   int64_t bytes_for(int64_t tokens, int64_t wanted) const;
   bool has_room(int64_t tokens, int64_t wanted) const {
     return tokens <= limits_.tokens && wanted <= limits_.wanted;
@@ -33,16 +36,22 @@ class StepRunner {
   // The tokens' logits, [wanted, vocab], valid until the next call. For all that fits the room.
   std::span<const float> run(std::span<const StepToken> tokens, std::span<const RopeRun> rope,
                              const KvCache& cache);
-  // The same, and of each row of logits only the index of the largest (see the op argmax).
-  std::span<const int32_t> run_argmax(std::span<const StepToken> tokens,
-                                      std::span<const RopeRun> rope, const KvCache& cache);
+  // The same, and of each row of logits only the token drawn: argmax where that says it, else
+  // sample. Several steps may be started before the first is finished where the backend runs ahead.
+  void start_draws(std::span<const StepToken> tokens, const Draws& draws,
+                   std::span<const RopeRun> rope, const KvCache& cache);
+  size_t started() const { return started_.size(); }
+  std::span<const Sampled> finish_draws();  // of the first; valid until the next call
 
   void time_ops(OpTimes* times) { executor_.time_ops(times); }
 
  private:
+  // What is left of the logits.
+  enum class Outcome : uint8_t { kLogits, kLargest, kDraws, kDrawsAndProbabilities };
   struct Shape {
     int64_t tokens, wanted;
-    bool argmax;
+    Outcome outcome;
+    Outcome follows;  // of the step that draws this one's ids; kLogits: they are given
     auto operator<=>(const Shape&) const = default;
   };
   struct Recorded {
@@ -52,8 +61,14 @@ class StepRunner {
   int64_t bring_in(std::span<const StepToken> tokens);
   StepInputs inputs(int64_t tokens, int64_t wanted, std::span<const RopeRun> rope,
                     const KvCache& cache) const;
-  void run_ops(const StepInputs& step, bool argmax);
-  void run_or_replay(const StepInputs& step, bool argmax);
+  void bring_in_draws(std::span<const Draw> draws);
+  void run_ops(const StepInputs& step, const Shape& shape);
+  void run_or_replay(const StepInputs& step, const Shape& shape);
+  void take_drawn_ids(const Shape& shape);
+  const void* result(Outcome outcome) const;
+  static size_t bytes_of(Outcome outcome) {  // of a row's result
+    return outcome == Outcome::kLargest ? sizeof(int32_t) : sizeof(Sampled);
+  }
   void forget_recordings();
 
   const DeviceModel& model_;
@@ -63,9 +78,18 @@ class StepRunner {
   PlanLimits limits_ = {.tokens = 0, .wanted = 0};
   Buffer arena_;
   Buffer indices_;  // ids, sequences, positions, wanted rows, largest: limits_.tokens each
+  Buffer draws_;    // SampleRow, then Sampled: limits_.tokens each
+  Buffer text_;     // ids that are penalised
   std::vector<int32_t> host_indices_;
   std::vector<float> host_logits_;
+  struct Started {
+    size_t rows;
+    Outcome outcome;
+  };
+  std::deque<Started> started_;
+  Outcome last_ = Outcome::kLogits;
   std::vector<int32_t> host_largest_;
+  std::vector<Sampled> host_drawn_;
   std::map<Shape, Recorded> recorded_;
   std::pair<const std::byte*, int64_t> recorded_cache_ = {nullptr, 0};
 };

@@ -9,7 +9,7 @@ c=kernels/cuda
 "$@" tests/bench/cuda_attention_bench.cu $c/attention{,_decode,_prefill}.cu $c/rope.cu \
   $c/kv_store.cu -o "$out/attention_bench" &
 "$@" -x cu tests/bench/cuda_gemm_bench.cu kernels/codec/*.cpp $c/gemm*.cu \
-  $c/{dense,norm,argmax,embed,round_tokens}.cu $(ls $c/sparse*.cu 2> /dev/null) \
+  $c/{dense,norm,argmax,sample,embed,round_tokens}.cu $(ls $c/sparse*.cu 2> /dev/null) \
   $c/{weights,runtime_cuda,staging_cuda,gemm_cublas}.cpp \
   kernels/parallel.cpp tests/cuda/device/convert_scalar.cpp -lcublasLt -o "$out/gemm_bench" &
 wait

@@ -4,7 +4,7 @@
 //
 //   nvcc -std=c++20 -O3 --expt-relaxed-constexpr -I. -gencode arch=compute_90a,code=sm_90a -x cu
 //     -o /tmp/cuda_gemm_bench tests/bench/cuda_gemm_bench.cu kernels/codec/*.cpp
-//     kernels/cuda/{gemm,gemm_few,dense,norm,argmax,embed,round_tokens}.cu
+//     kernels/cuda/{gemm,gemm_few,dense,norm,argmax,sample,embed,round_tokens}.cu
 //     kernels/cuda/{weights,runtime_cuda,staging_cuda,gemm_cublas}.cpp kernels/parallel.cpp
 //     tests/cuda/device/convert_scalar.cpp -lcublasLt
 //   /tmp/cuda_gemm_bench [gemm] [small] [place] [tokens=2048] [tokens=64] [chunk=16]
@@ -343,6 +343,23 @@ void bench_small(Bench& bench) {
                      argmax(context, {.x = logits, .out = ids, .rows = 1, .dim = kVocabulary});
                    }),
            kVocabulary * 4.0);
+  const SampleRow row = {.scale = distance_scale(0.8), .top_k = 40, .top_p = 0.9};
+  auto* const settings = static_cast<SampleRow*>(allocate_device(sizeof row));
+  auto* const drawn = static_cast<Sampled*>(allocate_device(sizeof(Sampled)));
+  copy_to_device(context.stream, settings, &row, sizeof row);
+  print_op("sample 1 x 128256, top-k and top-p",
+           time_of(bench, 100,
+                   [&](int) {
+                     sample(context, {.x = logits,
+                                      .settings = settings,
+                                      .out = drawn,
+                                      .log_probabilities = false,
+                                      .rows = 1,
+                                      .dim = kVocabulary});
+                   }),
+           kVocabulary * 4.0);
+  release_device(settings);
+  release_device(drawn);
   free_arrays();
 }
 

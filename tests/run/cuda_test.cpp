@@ -2,6 +2,7 @@
 // plug-in beside libhone.so; HONE_CUDA_PLUGIN names another, and "" takes the real one.
 #include <dlfcn.h>
 
+#include <atomic>
 #include <filesystem>
 
 #include "kernels/open.h"
@@ -87,6 +88,99 @@ TEST_CASE("cuda: texts decoded together, a growing cache, another device memory"
   options.device = "cuda";
   options.kv_type = DType::kF32;
   CHECK(continued(model, options, prompts, 12) == expected);
+}
+
+// Sampling prompts whose texts end at different steps, some by a stop id.
+std::vector<GenerateResult> sampled(const std::shared_ptr<const LoadedModel>& model,
+                                    const SessionOptions& options, bool penalties) {
+  const auto session = Session::create(model, options);
+  std::vector<GenerateRequest> requests;
+  for (int32_t i = 0; i < 5; ++i) {
+    GenerateRequest request{.ids = {5 + i, 6, 7 * i},
+                            .max_new = 6 + 3 * i,
+                            .stop_ids = {},
+                            .sampler = {.temperature = i % 2 ? 3.0 : 0.0,
+                                        .top_k = 50,
+                                        .top_p = 0.95,
+                                        .min_p = 0.01,
+                                        .repetition_penalty = penalties ? 1.2 : 1.0,
+                                        .seed = static_cast<uint64_t>(i)},
+                            .log_probabilities = i % 3 == 0};
+    for (int32_t id = i; id < 500; id += 40) request.stop_ids.push_back(id);
+    requests.push_back(std::move(request));
+  }
+  return generate(*session, requests);
+}
+
+TEST_CASE("cuda: sampled texts are the CPU's, with and without recorded steps") {
+  if (!has_cuda()) return;
+  const auto model = load(testdata("tiny-llama"));
+  for (const bool penalties : {false, true}) {
+    CAPTURE(penalties);
+    SessionOptions options = {.device = "cpu",
+                              .context = 24,
+                              .sequences = 2,
+                              .compute = Compute::kF32,
+                              .kv_type = DType::kF32};
+    const auto expected = sampled(model, options, penalties);
+    options.device = "cuda";
+    for (const bool record : {true, false}) {
+      CAPTURE(record);
+      options.record = record;
+      const auto results = sampled(model, options, penalties);
+      for (size_t i = 0; i < expected.size(); ++i) {
+        CAPTURE(i);
+        CHECK(results[i].ids == expected[i].ids);
+        CHECK(results[i].finish == expected[i].finish);
+        REQUIRE(results[i].log_probabilities.size() == expected[i].log_probabilities.size());
+        for (size_t t = 0; t < results[i].log_probabilities.size(); ++t) {
+          CHECK(std::abs(results[i].log_probabilities[t] - expected[i].log_probabilities[t]) <
+                1e-4);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("cuda: a step is started before the one that draws its token is finished") {
+  if (!has_cuda()) return;
+  const auto model = load(testdata("tiny-llama"));
+  const auto session = Session::create(model, {.device = "cuda", .context = 24});
+  REQUIRE(session->runs_ahead());
+  const SamplerOptions options = {.temperature = 1};
+  const auto draw = [&](size_t position) {
+    return Draw{.options = &options, .position = position};
+  };
+  const std::vector<StepToken> prompt = steps({5, 6, 7});
+  const Draw first = draw(3), second = draw(4);
+  const auto start = [&](const std::vector<StepToken>& tokens, const Draw& one) {
+    session->start_draws(tokens, {.rows = {&one, 1}});
+  };
+  auto tokens = prompt;
+  for (StepToken& token : tokens) token.wants_logits = token.position == 2;
+  start(tokens, first);
+  start({{.id = drawn_by(0), .position = 3, .wants_logits = true}}, second);
+  const int32_t id = session->finish_draws()[0].id, next = session->finish_draws()[0].id;
+  session->reset(0);
+  start(tokens, first);
+  CHECK(session->finish_draws()[0].id == id);
+  start({{.id = id, .position = 3, .wants_logits = true}}, second);
+  CHECK(session->finish_draws()[0].id == next);
+}
+
+TEST_CASE("cuda: a session goes on after a text that was cancelled with a step ahead") {
+  if (!has_cuda()) return;
+  const auto session = Session::create(load(testdata("tiny-llama")), {.device = "cuda"});
+  const std::vector<GenerateRequest> requests = {
+      {.ids = {5, 6, 7}, .max_new = 6, .stop_ids = {}, .sampler = {}}};
+  const std::vector<int32_t> whole = generate(*session, requests)[0].ids;
+  std::atomic<bool> cancel = false;
+  const auto set_cancel = [&](size_t, int32_t) { return cancel = true; };
+  const GenerateResult cut =
+      generate(*session, requests, {.on_token = set_cancel, .cancel = &cancel})[0];
+  CHECK(cut.finish == Finish::kCancelled);
+  CHECK(cut.ids.size() == 1);
+  CHECK(generate(*session, requests)[0].ids == whole);
 }
 
 TEST_CASE("cuda: what does not fit the device is refused with the figures") {

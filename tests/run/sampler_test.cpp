@@ -1,21 +1,48 @@
-// Sampling: each filter at its edges, the distribution that draws have, and what is refused.
+// Sampling: each filter at its edges, the distribution that draws have, and what is refused. All
+// backends draw the same tokens (tests/cpu, tests/cuda): here the CPU does.
 #include "libcommon/run/sampler.h"
 
 #include <cmath>
 #include <limits>
 #include <map>
+#include <memory>
+#include <span>
 #include <vector>
 
+#include "kernels/open.h"
 #include "libcommon/base/error.h"
 #include "tests/support/doctest.h"
 
 namespace hone {
 namespace {
 
+Sampled drawn(const std::vector<float>& logits, std::span<const int32_t> text,
+              const SamplerOptions& options) {
+  static const std::unique_ptr<Backend> backend = open_backend("cpu", 1, nullptr);
+  const std::span<const int32_t> seen = penalised_ids(options, text);
+  SampleRow row = sample_row(options, text.size());
+  if (!seen.empty()) row.text = seen.data();
+  row.text_length = static_cast<int64_t>(seen.size());
+  Sampled out;
+  backend->run.sample({.x = logits.data(),
+                       .settings = &row,
+                       .out = &out,
+                       .log_probabilities = true,
+                       .rows = 1,
+                       .dim = static_cast<int64_t>(logits.size())});
+  return out;
+}
+
+int32_t sample(const std::vector<float>& logits, std::span<const int32_t> text,
+               const SamplerOptions& options) {
+  return drawn(logits, text, options).id;
+}
+
 // Logits whose softmax is 0.5, 0.3, 0.15, 0.05 (ids 2, 0, 3, 1).
 std::vector<float> known_logits() {
   return {std::log(0.3f), std::log(0.05f), std::log(0.5f), std::log(0.15f)};
 }
+constexpr float kFar = 1e30f;
 constexpr double kProbability[] = {0.3, 0.05, 0.5, 0.15};
 
 std::map<int32_t, int> draws(const std::vector<float>& logits, SamplerOptions options, int count) {
@@ -119,10 +146,25 @@ TEST_CASE("a draw depends on seed, stream and position alone") {
 TEST_CASE("logits that are no numbers are refused with the cause") {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   constexpr float kInf = std::numeric_limits<float>::infinity();
-  CHECK_THROWS_AS(sample(std::vector<float>{1, kNan}, {}, {}), Error);
-  CHECK_THROWS_AS(sample(std::vector<float>{kInf, 1}, {}, {}), Error);
-  CHECK_THROWS_AS(sample(std::vector<float>{-kInf, -kInf}, {}, {}), Error);
+  for (const std::vector<float>& logits :
+       {std::vector<float>{1, kNan}, {kInf, 1}, {-kInf, -kInf}}) {
+    CHECK(sample(logits, {}, {}) == -1);
+    CHECK(sample(logits, {}, {.temperature = 1}) == -1);
+    CHECK_THROWS_AS(check_logits(logits, 3), Error);
+  }
+  CHECK_NOTHROW(check_logits(std::vector<float>{-kInf, 1}, 3));
   CHECK(sample(std::vector<float>{-kInf, 1}, {}, {.temperature = 1}) == 1);
+}
+
+TEST_CASE("log-probabilities are those of the unmodified logits") {
+  const std::vector<float> logits = {1.5f, -20, 3, 2.5f, -kFar, 0};
+  const std::vector<int32_t> text = {2, 3};
+  for (const double temperature : {0.0, 0.5, 100.0}) {
+    const Sampled token =
+        drawn(logits, text, {.temperature = temperature, .repetition_penalty = 2});
+    CHECK(std::abs(log_probability(token) - log_probability(logits, token.id)) < 1e-7);
+  }
+  CHECK(log_probability(drawn({7, -kFar}, {}, {})) == 0);
 }
 
 TEST_CASE("options outside their range are usage errors that name the option") {

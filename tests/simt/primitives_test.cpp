@@ -80,9 +80,10 @@ __global__ void last_block_sum(const int* x, int* partial, unsigned* done, int* 
   }
 }
 
-__global__ void maxima(const int* x, int* largest, float* sum) {
+__global__ void maxima(const int* x, int* largest, float* sum, unsigned* seen) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   atomic_max(largest, x[i]);
+  atomic_or(seen, 1u << i % 31);
   atomic_add(sum, static_cast<float>(x[i]));
 }
 
@@ -168,7 +169,7 @@ TEST_CASE("blocks of two dimensions") {
   });
 }
 
-TEST_CASE("the last block adds up; atomic maxima and sums") {
+TEST_CASE("the last block adds up; atomic maxima, sums and bits") {
   in_every_order([] {
     const std::vector<int> x = counting(64 * 20);
     Buffer<int> dx(x), partial(20), result(1);
@@ -178,7 +179,9 @@ TEST_CASE("the last block adds up; atomic maxima and sums") {
     CHECK(result.to_host()[0] == 64 * 20 * (64 * 20 - 1) / 2);
     Buffer<int> largest(std::vector<int>{-5});
     Buffer<float> sum(std::vector<float>{0.5f});
-    launch(maxima, {20}, {64}, 0, kStream, dx.get(), largest.get(), sum.get());
+    Buffer<unsigned> seen(std::vector<unsigned>{0});
+    launch(maxima, {20}, {64}, 0, kStream, dx.get(), largest.get(), sum.get(), seen.get());
+    CHECK(seen.to_host()[0] == 0x7fffffffu);
     CHECK(largest.to_host()[0] == 64 * 20 - 1);
     CHECK(sum.to_host()[0] == 64 * 20 * (64 * 20 - 1) / 2 + 0.5f);
   });

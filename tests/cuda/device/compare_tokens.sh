@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # compare_tokens.sh PROGRAMS FOLDER...: every model in the folders continues a prompt greedily on
-# the GPU as on the CPU, both without rounding of activations.
+# the GPU as on the CPU, both without rounding of activations; and samples the same text with and
+# without CUDA graphs.
 set -u
 programs=$1
 shift
@@ -12,12 +13,20 @@ for folder in "$@"; do
       "$programs/hone-generate" "$model" --device "$1" --compute f32 --kv-type f32 \
         --token-ids 5,6,7,8,9,10,11,12,13 -n "$2" 2>&1
     }
-    if [ "$(ids cpu 24)" = "$(ids cuda 24)" ]; then
+    sampled() {
+      "$programs/hone-generate" "$model" --device cuda --token-ids 5,6,7 -n 24 \
+        --temperature 0.8 --top-k 40 --top-p 0.9 --min-p 0.01 "$@" 2>&1
+    }
+    greedy_cpu=$(ids cpu 24) greedy_cuda=$(ids cuda 24)
+    recorded=$(sampled) launched=$(sampled --no-cuda-graph)
+    if [ "$greedy_cpu" = "$greedy_cuda" ] && [ "$recorded" = "$launched" ]; then
       same=$((same + 1))
     else
       different=$((different + 1))
-      echo "$model: cpu $(ids cpu 24)"
-      echo "$model: cuda $(ids cuda 24)"
+      echo "$model: cpu $greedy_cpu"
+      echo "$model: cuda $greedy_cuda"
+      echo "$model: sampled $recorded"
+      echo "$model: sampled, no graph $launched"
     fi
   done
 done
