@@ -15,6 +15,7 @@
 #include "libcommon/run/quality.h"
 #include "tools/benchmark_options.h"
 #include "tools/quantized_engine.h"
+#include "tools/session_of.h"
 
 using namespace hone;
 
@@ -38,19 +39,10 @@ std::vector<int64_t> numbers(const std::string& list, const std::string& option,
 
 BenchmarkSubject load(const std::string& where, int threads, int64_t sequences) {
   if (where == "-") require_piped_stdin();
-  const std::string& limit = options.common.max_memory;
-  const SessionOptions session = {
-      .device = device_of_rank(options.common.device, ranks),
-      .threads = threads,
-      .context = options.positions,
-      .sequences = sequences,
-      .record = !options.common.no_cuda_graph,
-      .compute = *compute_from_name(options.common.compute),
-      .kv_type = kv_type_from_name(options.common.kv_type),
-      .load = *load_mode_from_name(options.common.load),
-      .sparse = options.common.sparse == "auto",
-      .max_memory = limit.empty() ? 0 : parse_bytes(limit, "--max-memory"),
-      .ranks = ranks};
+  SessionOptions session = session_of(options.common, ranks);
+  session.threads = threads;
+  session.context = options.positions;
+  session.sequences = sequences;
   const std::string name = where == "-" ? "(stdin)" : where;
   if (options.scheme.empty()) {
     return {.name = name, .threads = threads, .engine = open_engine(where, session)};

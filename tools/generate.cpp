@@ -15,6 +15,7 @@
 #include "libcommon/run/answer_report.h"
 #include "libcommon/run/engine.h"
 #include "tools/generate_options.h"
+#include "tools/session_of.h"
 
 using namespace hone;
 
@@ -34,26 +35,14 @@ bool terminal(int descriptor) { return ranks == nullptr && isatty(descriptor) ==
 
 bool spreads_prompts() { return options.data_parallel > 1; }
 
-int64_t memory_limit() {
-  const std::string& text = options.common.max_memory;
-  return text.empty() ? 0 : parse_bytes(text, "--max-memory");
-}
-
 // While loading, Ctrl-C ends the program as ever; from then on it ends the answer first.
 Engine start(int64_t sequences) {
   if (options.model == "-") require_piped_stdin();
-  Engine engine =
-      open_engine(options.model, {.device = device_of_rank(options.common.device, ranks),
-                                  .threads = static_cast<int>(options.common.threads),
-                                  .context = options.context,
-                                  .sequences = sequences,
-                                  .record = !options.common.no_cuda_graph,
-                                  .compute = *compute_from_name(options.common.compute),
-                                  .kv_type = kv_type_from_name(options.common.kv_type),
-                                  .load = *load_mode_from_name(options.common.load),
-                                  .sparse = options.common.sparse == "auto",
-                                  .max_memory = memory_limit(),
-                                  .ranks = spreads_prompts() ? nullptr : ranks});
+  SessionOptions session = session_of(options.common, ranks);
+  session.context = options.context;
+  session.sequences = sequences;
+  if (spreads_prompts()) session.ranks = nullptr;
+  Engine engine = open_engine(options.model, session);
   struct sigaction action {};
   action.sa_handler = on_interrupt;
   sigaction(SIGINT, &action, nullptr);
