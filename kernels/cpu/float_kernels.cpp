@@ -7,6 +7,7 @@
 // After foreach_target.
 #include "hwy/highway.h"
 #include "kernels/cpu/decoder-inl.h"
+#include "kernels/cpu/positions-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
@@ -41,14 +42,32 @@ const FloatKernels& kernels_of(const WeightView& w) {
   }
 }
 
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+// BF16 of 2:4, in whole blocks.
+template <class Reader>
+constexpr FloatKernels kPositionKernels = [] {
+  FloatKernels kernels = make_kernels<Reader>();
+  kernels.stream = stream_positions;
+  return kernels;
+}();
+
+bool streams_positions(const WeightView& w) { return w.index && w.columns % kPositionsBlock == 0; }
+#endif
+
 // 16-bit floats: what is sparse by expansion, where there is an instruction for it.
 template <bool kBf16>
 const FloatKernels& kernels_of_words(const WeightView& w) {
 #if HWY_TARGET == HWY_AVX3
+  if (kBf16 && has_vbmi() && streams_positions(w)) {
+    return kPositionKernels<WordsReader<PositionsOfRow, true>>;
+  }
   if (has_vbmi() && w.index) return kDenseKernels<WordsReader<PositionsOfRow, kBf16>>;
   if (has_vbmi() && w.mask) return kDenseKernels<WordsReader<MaskOfRow, kBf16>>;
 #endif
   if (w.mask) return kAnyKernels;
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+  if (kBf16 && streams_positions(w)) return kPositionKernels<SparseReader<Bf16Reader>>;
+#endif
   return kernels_of<std::conditional_t<kBf16, Bf16Reader, F16Reader>>(w);
 }
 
