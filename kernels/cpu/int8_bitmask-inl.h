@@ -17,21 +17,6 @@ HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-// The codes of a run; dropped ones are 128. Returns where those of the next run are packed.
-template <bool kTwosComplement>
-HWY_INLINE const std::byte* expand_run(const std::byte* mask, const std::byte* packed,
-                                       Words* codes) {
-  const __m512i zeros = _mm512_set1_epi8(-128);
-  uint64_t masks[2];
-  std::memcpy(masks, mask, sizeof masks);
-  HONE_UNROLL for (int i = 0; i < 2; ++i) {
-    codes[i] = kTwosComplement ? Words{_mm512_xor_si512(expand_bytes(masks[i], packed), zeros)}
-                               : Words{expand_bytes(masks[i], packed, zeros)};
-    packed += std::popcount(masks[i]);
-  }
-  return packed;
-}
-
 template <bool kTwosComplement>
 class BitmaskRows : public SparseStorage {
  public:
@@ -104,52 +89,25 @@ class BitmaskRows : public SparseStorage {
 
   // The codes of a run of row r; the row's next ones come next.
   HWY_INLINE void expand_row(int64_t r, int64_t run, Words* codes) {
-    const std::byte* const mask = places(run) + std::min(r, last_) * places_stride_;
-    packed_[r] = expand_run<kTwosComplement>(mask, packed_[r], codes);
+    uint64_t masks[2];
+    std::memcpy(masks, places(run) + std::min(r, last_) * places_stride_, sizeof masks);
+    const std::byte* packed = packed_[r];
+    HONE_UNROLL for (int i = 0; i < 2; ++i) {
+      codes[i] = Words{spread(masks[i], packed)};
+      packed += std::popcount(masks[i]);
+    }
+    packed_[r] = packed;
+  }
+
+  static HWY_INLINE __m512i spread(uint64_t mask, const std::byte* packed) {
+    const __m512i zeros = _mm512_set1_epi8(static_cast<char>(zero()));
+    if constexpr (kTwosComplement) return _mm512_xor_si512(expand_bytes(mask, packed), zeros);
+    return expand_bytes(mask, packed, zeros);
   }
 
   const std::byte* packed_[kLanes] = {};  // of each row, from its current run on
   const std::byte* ahead_ = nullptr;      // the packed bytes of the rows kAheadRows ahead
   int64_t ahead_step_ = 0;                // of those, for a quarter of a run, on average
-};
-
-template <bool kTwosComplement>
-class RowOf<BitmaskRows<kTwosComplement>> {
- public:
-  static constexpr bool kExists = true;
-  static constexpr bool kMinimum = false;
-  static bool suits(const WeightView& w) { return SparseStorage::suits(w); }
-
-  explicit RowOf(const WeightView& w) : w_(w), ahead_(stream_ahead()), values_(w) {}
-  void start(int64_t row) {
-    packed_ = w_.payload + w_.row_offsets[row];
-    masks_ = w_.mask + row * mask_row_bytes(w_.columns);
-    values_.start(row);
-  }
-
-  // Runs come in order.
-  HWY_INLINE Ints sums(int64_t run, int64_t count, const int8_t* quads) {
-    constexpr int64_t kMaskBytes = kLongestRun / 8;
-    const std::byte* const masks = masks_ + run * kMaskBytes;
-    return sums_of_runs(count, [=, this](int64_t i) HWY_ATTR {
-      const Tag<uint32_t> d;
-      Words codes[2];
-      prefetch_stream(reinterpret_cast<const uint8_t*>(packed_), kLongestRun / 2, ahead_);
-      packed_ = expand_run<kTwosComplement>(masks + i * kMaskBytes, packed_, codes);
-      const int8_t* const x = quads + i * kLongestRun;
-      const Ints sum = add_products(hn::Zero(Tag<int32_t>()), codes[0], load_bytes(d, x));
-      return add_products(sum, codes[1], load_bytes(d, x + kLongestRun / 2));
-    });
-  }
-  HWY_INLINE Floats scales(int64_t run, int64_t count) const { return values_.scales(run, count); }
-  HWY_INLINE Ints zeros(int64_t, int64_t) const { return hn::Set(Tag<int32_t>(), 128); }
-
- private:
-  const WeightView& w_;
-  int64_t ahead_;
-  RunValues values_;
-  const std::byte* packed_ = nullptr;  // from the next run on
-  const std::byte* masks_ = nullptr;
 };
 
 }  // namespace

@@ -6,7 +6,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 // After foreach_target.
 #include "hwy/highway.h"
-#include "kernels/cpu/int8_block_row-inl.h"
+#include "kernels/cpu/int8_blocks-inl.h"
 #include "kernels/cpu/int8_kernels-inl.h"
 #include "kernels/cpu/int8_product-inl.h"
 #include "kernels/cpu/int8_super_blocks-inl.h"

@@ -16,7 +16,7 @@
 
 #include <array>
 
-#include "kernels/cpu/int8_one-inl.h"
+#include "kernels/cpu/int8_few-inl.h"
 #include "kernels/cpu/vbmi-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
@@ -235,48 +235,6 @@ class SparseRows : public SparseStorage {
     _mm512_store_si512(to, _mm512_xor_si512(expand_bytes(low, kept), zeros));
     _mm512_store_si512(to + 64, _mm512_xor_si512(expand_bytes(high, upper), zeros));
   }
-};
-
-template <int kBits, bool kTwosComplement>
-class RowOf<SparseRows<kBits, kTwosComplement>> {
- public:
-  static constexpr bool kExists = true;
-  static constexpr bool kMinimum = false;
-  static bool suits(const WeightView& w) { return SparseStorage::suits(w); }
-
-  explicit RowOf(const WeightView& w) : w_(w), ahead_(stream_ahead()), values_(w) {}
-  void start(int64_t row) {
-    codes_ = reinterpret_cast<const uint8_t*>(w_.payload + row * w_.row_stride);
-    index_ = w_.index + row * (w_.columns / 8);
-    values_.start(row);
-  }
-
-  HWY_INLINE Ints sums(int64_t run, int64_t count, const int8_t* quads) const {
-    constexpr int64_t kBytes = kLongestRun / 2 * kBits / 8;
-    constexpr int64_t kIndexBytes = kLongestRun / 8;
-    const uint8_t* const codes = codes_ + run * kBytes;
-    const std::byte* const index = index_ + run * kIndexBytes;
-    return sums_of_runs(count, [=, this](int64_t i) HWY_ATTR {
-      const Tag<uint32_t> d;
-      prefetch_stream(codes + i * kBytes, kBytes, ahead_);
-      const Words kept{load_kept<kBits, kTwosComplement>(codes + i * kBytes)};
-      const int8_t* const x = quads + i * kLongestRun;
-      const Words picked{pick_bytes(load_kept_columns<kBits>(index + i * kIndexBytes),
-                                    load_bytes(d, x).raw, load_bytes(d, x + kLongestRun / 2).raw)};
-      const Ints none = hn::Zero(Tag<int32_t>());
-      const Words zeros = hn::Set(d, 0x01010101u << (kBits - 1));
-      return hn::Sub(add_products(none, kept, picked), add_products(none, zeros, picked));
-    });
-  }
-  HWY_INLINE Floats scales(int64_t run, int64_t count) const { return values_.scales(run, count); }
-  HWY_INLINE Ints zeros(int64_t, int64_t) const { return hn::Zero(Tag<int32_t>()); }  // taken off
-
- private:
-  const WeightView& w_;
-  int64_t ahead_;
-  RunValues values_;
-  const uint8_t* codes_ = nullptr;
-  const std::byte* index_ = nullptr;
 };
 
 }  // namespace
