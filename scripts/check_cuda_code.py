@@ -46,8 +46,8 @@ KERNELS = [
     (r"argmax_kernel<4>", 40, [VECTOR_LOAD, r"atom\.\S*add"]),
     (r"argmax_kernel<1>", 40, [r"atom\.\S*add"]),
     # A block of 512 threads a row of logits.
-    (r"sample_kernel<4>", 128, [VECTOR_LOAD, r"atom\.shared\S*add\.u64", r"st\.global\S*\.v"]),
-    (r"sample_kernel<1>", 128, [r"atom\.shared\S*add\.u64"]),
+    (r"sample_kernel<4>", 104, [VECTOR_LOAD, r"atom\.shared\S*add\.u64", r"st\.global\S*\.v"]),
+    (r"sample_kernel<1>", 104, [r"atom\.shared\S*add\.u64"]),
     (r"drawn_ids_kernel", 32, []),
     # Dense tiles: 4 blocks of 128 threads.
     (r"dense_kernel<signed char", 128, [CP_ASYNC, LDMATRIX, MMA_8]),

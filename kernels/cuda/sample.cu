@@ -220,9 +220,10 @@ __device__ __forceinline__ void mark_seen(const SampleRow& settings, int64_t dim
   sync_block();
 }
 
-// unit_scale: of temperature 1. Dynamic shared memory: a bit for each id.
+// unit_scale: of temperature 1. Dynamic shared memory: a bit for each id. One block has a
+// multiprocessor: without the 1, ptxas made room for two in registers, and spilled.
 template <int kWidth>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 1)
     sample_kernel(const float* x, const SampleRow* settings, Sampled* out, int64_t dim,
                   bool log_probabilities, float unit_scale) {
   SIMT_SHARED(shared, Shared);

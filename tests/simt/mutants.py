@@ -102,7 +102,7 @@ MUTANTS = [
     ("sparse", "gemm", False, "2:4 integers that were not kept are 0, whatever the zero point", None,
      "quadruple<kForm>(from.matrix, row, column, zero)",
      "quadruple<kForm>(from.matrix, row, column, 0 * zero)"),
-    ("sparse", "weights", False, "positions of the lower rows for all", None,
+    ("sparse", "gemm", False, "positions of the lower rows for all", None,
      "(in_tile / 8 * 16 + quad / 4 * 4)", "(quad / 4 * 4)"),
     ("rope", "rope_kv", False, "no barrier after the angles", None,
      "  sync_block();\n\n  int64_t head", "\n  int64_t head"),
