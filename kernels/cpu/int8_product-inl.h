@@ -3,8 +3,8 @@
 //
 //   result += float(sum - zero * sum of the integers) * scale * activation scale  [+ minimum ...]
 //
-// so a token's bytes depend on neither the batch nor the target, nor on the route: one token
-// (int8_one-inl.h), few (int8_few-inl.h) or panels (int8_panel-inl.h). Compiled per target.
+// so a token's bytes depend on neither the batch nor the target, nor on the route: few tokens
+// (int8_few-inl.h) or panels (int8_panel-inl.h). Compiled per target.
 #if defined(HONE_CPU_INT8_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_INT8_PRODUCT_INL_H_
 #undef HONE_CPU_INT8_PRODUCT_INL_H_
@@ -12,10 +12,7 @@
 #define HONE_CPU_INT8_PRODUCT_INL_H_
 #endif
 
-#include <optional>
-
 #include "kernels/cpu/int8_few-inl.h"
-#include "kernels/cpu/int8_one-inl.h"
 #include "kernels/cpu/int8_panel-inl.h"
 #include "kernels/cpu/int8_product.h"
 
@@ -28,11 +25,7 @@ template <class Rows>
 class Int8ProductOf final : public Int8Product {
  public:
   Int8ProductOf(const WeightView& w, int64_t end_row)
-      : rows_(w), stream_(w, rows_.unit_bytes(), end_row) {
-    if constexpr (kByRow) {
-      if (RowOf<Rows>::suits(w)) by_row_.emplace(w);
-    }
-  }
+      : rows_(w), stream_(w, rows_.unit_bytes(), end_row) {}
 
   void multiply(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t tokens,
                 float* out, int64_t stride) override {
@@ -43,10 +36,6 @@ class Int8ProductOf final : public Int8Product {
       return;
     }
     for (int64_t r = 0; r < count; r += kLanes) {
-      if (tokens == 1 && by_row_) {
-        by_row_->multiply(row + r, std::min(kLanes, count - r), Int8Part(x, first), out + r);
-        continue;
-      }
       rows_.start(row + r, std::min(kLanes, count - r));
       for (int64_t t = 0; t < tokens; t += kInt8Tokens) {
         stream_.start(row + r, Rows::kInPlace);
@@ -95,15 +84,8 @@ class Int8ProductOf final : public Int8Product {
                  });
   }
 
-  // Of one token, where the storage has that.
-  static constexpr bool kByRow = RowOf<Rows>::kExists;
-  struct Nothing {
-    void multiply(int64_t, int64_t, const Int8Part&, float*) {}
-  };
-
   Rows rows_;
   typename Rows::Stream stream_;
-  std::optional<std::conditional_t<kByRow, RowByRow<Rows>, Nothing>> by_row_;
   std::vector<Panel<Rows::kKind>> panels_;  // by run
 };
 
