@@ -70,35 +70,98 @@ inline float run_step(const float* x, int64_t count) {
   return step < std::numeric_limits<float>::min() ? std::numeric_limits<float>::epsilon() : step;
 }
 
-// x * factor to the nearest integers, ties to even. Returns their sum. count: a multiple of kLanes.
-inline int32_t round_run(const float* x, int64_t count, float factor, int8_t* out) {
-  const Tag<int32_t> d;
-  Ints sum = hn::Zero(d);
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const Floats scaled = hn::Mul(hn::LoadU(kFloatTag, x + i), hn::Set(kFloatTag, factor));
-    const Ints rounded = hn::NearestInt(hn::Min(scaled, hn::Set(kFloatTag, 127.0f)));
-    sum = hn::Add(sum, rounded);
-    hn::StoreU(hn::DemoteTo(Tag<int8_t>(), rounded), Tag<int8_t>(), out + i);
-  }
-  return hn::GetLane(hn::SumOfLanes(d, sum));
+// x * factor to the nearest integers, ties to even.
+HWY_INLINE Ints round_vector(const float* x, float factor) {
+  const Floats scaled = hn::Mul(hn::LoadU(kFloatTag, x), hn::Set(kFloatTag, factor));
+  return hn::NearestInt(hn::Min(scaled, hn::Set(kFloatTag, 127.0f)));
 }
 
-// The integers of a run in the order of quads.
+// Columns in turns -> v[place]: those that have this place in their bytes.
+#if HWY_TARGET == HWY_SCALAR
 template <int kPerByte>
-HWY_INLINE void order_run(const int8_t* run, int64_t count, int8_t* out) {
-  const int64_t bytes = count / kPerByte;
-  for (int64_t place = 0; place < kPerByte; ++place) {
-    for (int64_t b = 0; b < bytes; ++b) out[place * bytes + b] = run[b * kPerByte + place];
+HWY_INLINE void part_places(Ints*) {}  // it has no kernel of integers
+#else
+template <int kPerByte>
+HWY_INLINE void part_places(Ints* v) {
+  if constexpr (kPerByte > 1) {
+    const Tag<int32_t> d;
+    Ints even[2];
+    Ints odd[2];
+    for (int i = 0; i < kPerByte / 2; ++i) {
+      even[i] = hn::ConcatEven(d, v[2 * i + 1], v[2 * i]);
+      odd[i] = hn::ConcatOdd(d, v[2 * i + 1], v[2 * i]);
+    }
+    part_places<kPerByte / 2>(even);
+    part_places<kPerByte / 2>(odd);
+    for (int i = 0; i < kPerByte / 2; ++i) {
+      v[2 * i] = even[i];
+      v[2 * i + 1] = odd[i];
+    }
   }
 }
+#endif
 
-// Where n tokens share a block, quads of one token are n quads apart.
-HWY_INLINE void scatter_quads(const int8_t* ordered, int64_t count, int64_t n, int8_t* to) {
-  if (n == 1) {
-    std::memcpy(to, ordered, count);
-    return;
+// A run as integers in the order of quads. Returns the sums of its halves. count: whole vectors of
+// each place.
+template <int kPerByte>
+std::pair<int32_t, int32_t> round_run(const float* x, int64_t count, float factor, int8_t* out) {
+  const Tag<int32_t> d;
+  Ints first = hn::Zero(d);
+  Ints second = first;
+  for (int64_t i = 0; i < count; i += kPerByte * kLanes) {
+    Ints v[kPerByte];
+    for (int p = 0; p < kPerByte; ++p) {
+      v[p] = round_vector(x + i + p * kLanes, factor);
+      Ints& sum = 2 * (i + p * kLanes) < count ? first : second;
+      sum = hn::Add(sum, v[p]);
+    }
+    part_places<kPerByte>(v);
+    for (int p = 0; p < kPerByte; ++p) {
+      hn::StoreU(hn::DemoteTo(Tag<int8_t>(), v[p]), Tag<int8_t>(),
+                 out + (p * count + i) / kPerByte);
+    }
   }
-  for (int64_t i = 0; i < count; i += 4, to += 4 * n) std::memcpy(to, ordered + i, 4);
+  return {hn::GetLane(hn::SumOfLanes(d, first)), hn::GetLane(hn::SumOfLanes(d, second))};
+}
+
+#if HWY_TARGET != HWY_SCALAR
+// Four quads of each of four tokens, kLongestRun bytes apart, to rows of quads `step` bytes apart.
+HWY_INLINE void turn_quads(const int8_t* from, int64_t step, int8_t* to) {
+  const hn::CappedTag<uint32_t, 4> d;
+  const hn::RepartitionToWide<decltype(d)> d64;
+  const auto a = load_bytes(d, from);
+  const auto b = load_bytes(d, from + kLongestRun);
+  const auto c = load_bytes(d, from + 2 * kLongestRun);
+  const auto e = load_bytes(d, from + 3 * kLongestRun);
+  const auto ab_low = hn::BitCast(d64, hn::InterleaveLower(d, a, b));
+  const auto ab_high = hn::BitCast(d64, hn::InterleaveUpper(d, a, b));
+  const auto ce_low = hn::BitCast(d64, hn::InterleaveLower(d, c, e));
+  const auto ce_high = hn::BitCast(d64, hn::InterleaveUpper(d, c, e));
+  const auto store = [to, step](int64_t quad, auto v) HWY_ATTR {
+    const hn::CappedTag<int8_t, 16> bytes;
+    hn::StoreU(hn::BitCast(bytes, v), bytes, to + quad * step);
+  };
+  store(0, hn::InterleaveLower(d64, ab_low, ce_low));
+  store(1, hn::InterleaveUpper(d64, ab_low, ce_low));
+  store(2, hn::InterleaveLower(d64, ab_high, ce_high));
+  store(3, hn::InterleaveUpper(d64, ab_high, ce_high));
+}
+#endif
+
+// Runs of the tokens of a block side by side: [count / 4][width][4].
+void place_quads(const int8_t (*runs)[kLongestRun], int64_t count, int64_t tokens, int64_t width,
+                 int8_t* to) {
+  if (width == 1) return static_cast<void>(std::memcpy(to, runs[0], count));
+  int64_t t = 0;
+#if HWY_TARGET != HWY_SCALAR
+  for (; t + 4 <= tokens; t += 4) {
+    for (int64_t i = 0; i < count; i += 16)
+      turn_quads(runs[t] + i, 4 * width, to + i * width + 4 * t);
+  }
+#endif
+  for (; t < tokens; ++t) {
+    for (int64_t i = 0; i < count; i += 4) std::memcpy(to + i * width + 4 * t, runs[t] + i, 4);
+  }
 }
 
 // A block being rounded.
@@ -131,44 +194,44 @@ struct Int8Block {
 
   // Run g of all tokens. x: the first of them.
   void round_run_of_each(const float* x, int64_t g) {
+    alignas(64) int8_t runs[kInt8Tokens][kLongestRun];
     const int64_t begin = g * layout.run;
     const int64_t count = std::min(layout.run, layout.columns - begin);
-    for (int64_t t = 0; t < tokens; ++t) round_one(x + t * layout.columns + begin, count, g, t);
+    for (int64_t t = 0; t < tokens; ++t) {
+      round_one(x + t * layout.columns + begin, count, g * width + t, runs[t]);
+    }
+    place_quads(runs, layout.run, tokens, width, quads + g * layout.run * width);
   }
 
  private:
-  void round_one(const float* x, int64_t count, int64_t g, int64_t t) {
+  void round_one(const float* x, int64_t count, int64_t at, int8_t* out) {
     alignas(64) float padded[kLongestRun];
-    alignas(64) int8_t integers[kLongestRun];
     if (count < layout.run) {
       std::copy_n(x, count, padded);
       std::fill(padded + count, padded + layout.run, 0.0f);
       x = padded;
     }
-    float& scale = scales[g * width + t];
-    if (!layout.per_token) scale = run_step(x, layout.run);
+    if (!layout.per_token) scales[at] = run_step(x, layout.run);
+    const float scale = scales[at];
     if (scale > 0 && layout.per_token) {
       alignas(64) float on_grid[kLongestRun];
       hone::cpu::HWY_NAMESPACE::round_token(x, layout.run, scale, false, on_grid);
-      round_halves(on_grid, 1.0f, g * width + t, integers);
+      round_in_order(on_grid, 1.0f, at, out);
     } else if (scale > 0) {
-      round_halves(x, 1.0f / scale, g * width + t, integers);
+      round_in_order(x, 1.0f / scale, at, out);
     } else {  // NaN: no integer stands for one
-      sums[g * width + t] = half_sums[g * width + t] = 0;
-      std::fill_n(integers, layout.run, int8_t{0});
+      sums[at] = half_sums[at] = 0;
+      std::fill_n(out, layout.run, int8_t{0});
     }
-    alignas(64) int8_t ordered[kLongestRun];
-    const int8_t* in_order = ordered;
-    if (layout.per_byte == 1) in_order = integers;
-    if (layout.per_byte == 2) order_run<2>(integers, layout.run, ordered);
-    if (layout.per_byte == 4) order_run<4>(integers, layout.run, ordered);
-    scatter_quads(in_order, layout.run, width, quads + (g * layout.run / 4 * width + t) * 4);
   }
 
-  void round_halves(const float* x, float factor, int64_t at, int8_t* out) {
-    const int64_t half = layout.run / 2;
-    half_sums[at] = round_run(x, half, factor, out);
-    sums[at] = half_sums[at] + round_run(x + half, half, factor, out + half);
+  void round_in_order(const float* x, float factor, int64_t at, int8_t* out) {
+    const auto round = layout.per_byte == 1   ? round_run<1>
+                       : layout.per_byte == 2 ? round_run<2>
+                                              : round_run<4>;
+    const auto [first, second] = round(x, layout.run, factor, out);
+    half_sums[at] = first;
+    sums[at] = first + second;
   }
 };
 
