@@ -55,38 +55,34 @@ class Int8ProductOf final : public Int8Product {
   // Panels of all runs of the rows, then the tokens: a panel's two sides come one after the other.
   void multiply_many(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t tokens,
                      float* out, int64_t stride) {
-    const int64_t runs = run_count(x.layout);
-    if (std::ssize(panels_) < runs) panels_.resize(runs);
+    Panel<Rows::kKind>* const panels = panel_scratch<Rows::kKind>(run_count(x.layout));
     for (int side = 0; side < 2; ++side) {
-      if (side * kLanes < count) fill_panels(row + side * kLanes, count - side * kLanes, side, x);
+      const int64_t from = side * kLanes;
+      if (from < count) fill_side(row + from, std::min(count - from, kLanes), x, side, panels);
     }
-    const int64_t room = (tokens + kInt8Tokens - 1) / kInt8Tokens * kInt8Tokens;
-    for (int64_t t = 0; t < room; ++t) std::fill_n(out + t * stride, kPanelRows, 0.0f);
-    for (int64_t run = 0; run < runs; ++run) {
-      for (int64_t t = 0; t < tokens; t += kInt8Tokens) {
-        const Int8Part part(x, first + t);
-        with_width(tokens - t, [&](auto width) {
-          multiply_panel<Rows::kKind, width>(panels_[run], part, run, out + t * stride, stride);
-        });
-      }
+    for (int64_t t = 0; t < tokens; t += kInt8Tokens) {
+      const Int8Part part(x, first + t);
+      with_width(tokens - t, [&](auto width) {
+        multiply_block<Rows::kKind, width>(panels, part, out + t * stride, stride);
+      });
     }
   }
 
-  void fill_panels(int64_t row, int64_t count, int side, const Int8Tokens& x) {
-    rows_.start(row, std::min(count, kLanes));
+  void fill_side(int64_t row, int64_t count, const Int8Tokens& x, int side,
+                 Panel<Rows::kKind>* panels) {
+    rows_.start(row, count);
     stream_.start(row, false);
     const int64_t bytes = x.layout.run / Rows::kPerByte;
     for_each_run(rows_, stream_, run_count(x.layout),
                  [&](const Codes& units, int64_t run) HWY_ATTR {
-                   PanelSink<Rows::kKind> sink{panels_[run], side};
+                   PanelSink<Rows::kKind> sink{panels[run], side};
                    give_run<Rows>(rows_.codes(units, run), bytes, sink);
-                   panels_[run].ends[side] = RunEnd<Rows::kKind>(rows_, run);
+                   panels[run].ends[side] = RunEnd<Rows::kKind>(rows_, run);
                  });
   }
 
   Rows rows_;
   typename Rows::Stream stream_;
-  std::vector<Panel<Rows::kKind>> panels_;  // by run
 };
 
 template <class Rows>

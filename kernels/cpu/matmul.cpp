@@ -1,5 +1,5 @@
 // Matrix products on weights as they are stored. Rows are cut into blocks of kBlock, which threads
-// take a few at a time; each block meets many tokens (Grid) before the next comes. tile-inl.h
+// take a few at a time; each block meets many tokens before the next comes. tile-inl.h
 // multiplies floats and dot-inl.h says how their sums are formed; int8_product-inl.h multiplies
 // integers.
 #include <algorithm>
@@ -27,15 +27,10 @@ constexpr int64_t kBlock = 32;
 constexpr int64_t kRangeElements = 256 * 1024;  // multiply-adds worth handing to a thread
 constexpr int64_t kRanges = 32;                 // at most about so many of an op
 
-// The largest areas: a block of rows and some tokens, whose sums stay in L2.
-struct Grid {
-  int64_t rows;
-  int64_t tokens;
-};
-constexpr Grid kInt8Grid{.rows = kBlock, .tokens = 192};
-constexpr Grid kFloatGrid{.rows = kBlock, .tokens = 11 * kGroupTokens};
-static_assert(kBlock % (2 * kLanes) == 0 && kInt8Grid.tokens % kInt8Tokens == 0);
-static_assert(kBlock <= kAreaRows);
+// The most tokens of an area, which is a block of rows with them: their sums stay in L2.
+constexpr int64_t kAreaTokens = 528;
+static_assert(kAreaTokens % kGroupTokens == 0 && kAreaTokens % kInt8Tokens == 0);
+static_assert(kBlock <= kAreaRows && kBlock % (2 * kLanes) == 0);
 
 // One matrix and the tokens that it meets.
 struct Product {
@@ -106,11 +101,9 @@ void round_runs(ThreadPool& pool, const Int8Layout& layout, const float* x, int6
 // matrices that round them alike.
 struct Products {
   std::vector<Product> each;
-  int64_t tokens;
 
   Products(Context& context, const WeightView* const* weights, int count, const float* x,
-           int64_t token_count)
-      : tokens(token_count) {
+           int64_t tokens) {
     std::vector<Rounding> roundings;
     for (int i = 0; i < count; ++i) {
       const WeightView& w = *weights[i];
@@ -153,13 +146,9 @@ struct Products {
 
 // Results of an area: token(t)[r].
 struct Sums {
-  static constexpr int64_t kMost =
-      std::max(kInt8Grid.rows * kInt8Grid.tokens, kFloatGrid.rows* kFloatGrid.tokens);
-  alignas(64) float values[kMost];
-  int64_t stride;
+  alignas(64) float values[kAreaTokens * kBlock];
 
-  explicit Sums(const Grid& grid) : stride(grid.rows) {}
-  float* token(int64_t t) { return values + t * stride; }
+  float* token(int64_t t) { return values + t * kBlock; }
 };
 
 // A product with what a thread needs of its own.
@@ -174,10 +163,10 @@ class Multiplier {
   void multiply(const Area& area, Sums& sums) const {
     if (int8_) {
       int8_->multiply(area.row, area.rows, *product_.int8, area.token, area.tokens, sums.values,
-                      sums.stride);
+                      kBlock);
       return;
     }
-    multiply_floats(product_.weight, product_.x, area, {sums.values, sums.stride});
+    multiply_floats(product_.weight, product_.x, area, {sums.values, kBlock});
     if (!product_.token_scale) return;
     for (int64_t t = 0; t < area.tokens; ++t) {
       for (int64_t r = 0; r < area.rows; ++r) {
@@ -200,29 +189,24 @@ int64_t block_grain(int64_t blocks, int64_t columns, int64_t tokens) {
   return std::max<int64_t>({1, worth, blocks / kRanges});
 }
 
-// The areas of one op. An area holds a few blocks of the same range.
+// The areas of one op.
 struct Areas {
-  Grid grid;
   int64_t tokens;
   int64_t grain;  // blocks in a range
 
-  Areas(const Products& products, int64_t blocks, int64_t columns) : tokens(products.tokens) {
-    bool int8 = false;
-    for (const Product& product : products.each) int8 = int8 || product.int8;
-    grid = int8 ? kInt8Grid : kFloatGrid;
-    grain = block_grain(blocks, columns, tokens);
-  }
+  Areas(int64_t token_count, int64_t blocks, int64_t columns)
+      : tokens(token_count), grain(block_grain(blocks, columns, token_count)) {}
 
   // Calls body(area) for every area of the blocks [begin, end).
   template <class Body>
   void for_each(int64_t begin, int64_t end, int64_t rows, const Body& body) const {
     const int64_t last = std::min(end * kBlock, rows);
-    for (int64_t t = 0; t < tokens; t += grid.tokens) {
-      for (int64_t row = begin * kBlock; row < last; row += grid.rows) {
+    for (int64_t t = 0; t < tokens; t += kAreaTokens) {
+      for (int64_t row = begin * kBlock; row < last; row += kBlock) {
         body(Area{.row = row,
-                  .rows = std::min(grid.rows, last - row),
+                  .rows = std::min(kBlock, last - row),
                   .token = t,
-                  .tokens = std::min(grid.tokens, tokens - t)});
+                  .tokens = std::min(kAreaTokens, tokens - t)});
       }
     }
   }
@@ -267,9 +251,9 @@ void matmul(BackendContext& opaque, const MatmulArgs& args) {
                           .residual = args.residual,
                           .residual_stride = w.rows};
   const int64_t blocks = block_count(w.rows);
-  const Areas areas(products, blocks, w.columns);
+  const Areas areas(args.tokens, blocks, w.columns);
   context.pool.parallel_for(blocks, areas.grain, [&](int64_t begin, int64_t end) {
-    Sums sums(areas.grid);
+    Sums sums;
     const Multiplier multiplier(products.each[0], end);
     areas.for_each(begin, end, w.rows, [&](const Area& area) {
       multiplier.multiply(area, sums);
@@ -286,10 +270,10 @@ void gated_matmul(BackendContext& opaque, const GatedMatmulArgs& args) {
   const WeightView* const weights[] = {&args.gate, &args.up};
   const Products products(context, weights, 2, args.x, args.tokens);
   const int64_t blocks = block_count(rows);
-  const Areas areas(products, blocks, 2 * args.gate.columns);
+  const Areas areas(args.tokens, blocks, 2 * args.gate.columns);
   context.pool.parallel_for(blocks, areas.grain, [&](int64_t begin, int64_t end) {
-    Sums gates(areas.grid);
-    Sums ups(areas.grid);
+    Sums gates;
+    Sums ups;
     const Multiplier gate(products.each[0], end);
     const Multiplier up(products.each[1], end);
     areas.for_each(begin, end, rows, [&](const Area& area) {
@@ -313,9 +297,9 @@ void qkv_matmul(BackendContext& opaque, const QkvMatmulArgs& args) {
   const Products products(context, weights, 3, args.x, args.tokens);
   int64_t first[4] = {0};  // blocks of the three matrices, one after the other
   for (int i = 0; i < 3; ++i) first[i + 1] = first[i] + block_count(args.weight[i].rows);
-  const Areas areas(products, first[3], columns);
+  const Areas areas(args.tokens, first[3], columns);
   context.pool.parallel_for(first[3], areas.grain, [&](int64_t begin, int64_t end) {
-    Sums sums(areas.grid);
+    Sums sums;
     for (int i = 0; i < 3; ++i) {
       const int64_t rows = args.weight[i].rows;
       const Epilogue epilogue{.out = args.out[i],

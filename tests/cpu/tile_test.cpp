@@ -70,20 +70,24 @@ TEST_CASE("matmul: every count of rows in a tile, with every few tokens") {
   }
 }
 
-TEST_CASE("matmul: areas of 32 rows and groups of 48 tokens, for any number of threads") {
-  const int64_t columns = 48;
+TEST_CASE("matmul: areas of 32 rows and 528 tokens, for any number of threads") {
+  const Storage storages[] = {{.name = "BF16", .type = DType::kBF16},
+                              {.name = "int4", .packed_bits = 4, .group = 32, .int8_input = true}};
+  const int64_t columns = 64;
   for (const std::string& level : levels()) {
     const auto one = open_level(level, 1);
     const auto three = open_level(level, 3);
     const std::vector<float> x = normal_floats(530 * columns, 4);
-    for (const int64_t rows : {31, 32, 33, 97}) {
-      const StoredMatrix matrix({.name = "", .type = DType::kBF16}, rows, columns, 5);
-      const auto alone = one_by_one(*one, matrix.view(), x, 530);
-      for (const int64_t tokens : {47, 48, 49, 50, 96, 98, 527, 528, 529, 530}) {
-        const auto expected = std::span(alone).first(tokens * rows);
-        INFO(level << " " << rows << " rows, " << tokens << " tokens");
-        CHECK(tolerance::same_bytes(product(*one, matrix.view(), x, tokens), expected));
-        CHECK(tolerance::same_bytes(product(*three, matrix.view(), x, tokens), expected));
+    for (const Storage& storage : storages) {
+      for (const int64_t rows : {31, 32, 33, 97}) {
+        const StoredMatrix matrix(storage, rows, columns, 5);
+        const auto alone = one_by_one(*one, matrix.view(), x, 530);
+        for (const int64_t tokens : {47, 48, 49, 50, 96, 98, 527, 528, 529, 530}) {
+          const auto expected = std::span(alone).first(tokens * rows);
+          INFO(level << " " << storage.name << " " << rows << " rows, " << tokens << " tokens");
+          CHECK(tolerance::same_bytes(product(*one, matrix.view(), x, tokens), expected));
+          CHECK(tolerance::same_bytes(product(*three, matrix.view(), x, tokens), expected));
+        }
       }
     }
   }
