@@ -143,17 +143,16 @@ struct ThreadPool::State {
           door.compare_exchange_strong(seen, seen + 1, std::memory_order_acq_rel)) {
         take_ranges(own);
         leave();
-        seen = wait_while_open();
+        seen = wait_while_open(seen / kNextJob);
       } else if (!(seen & kOpen)) {
         seen = wait_for_change(door, seen);
       }
     }
   }
 
-  // All ranges are taken; do not walk in again.
-  uint64_t wait_while_open() {
+  // All ranges of this job are taken; do not walk in again. The door may show the next one already.
+  uint64_t wait_while_open(uint64_t job) {
     uint64_t now = door.load(std::memory_order_acquire);
-    const uint64_t job = now / kNextJob;
     while ((now & kOpen) && !(now & kStop) && now / kNextJob == job) {
       now = wait_for_change(door, now);
     }
