@@ -15,11 +15,8 @@
 #define HONE_CPU_DOT_INL_H_
 #endif
 
-#include "kernels/cpu/blocks-inl.h"
 #include "kernels/cpu/decode-inl.h"
 #include "kernels/cpu/float_kernels.h"
-#include "kernels/cpu/sparse-inl.h"
-#include "kernels/cpu/words-inl.h"
 
 // Sums stay in registers only if the compiler unrolls their loops before all else.
 #ifndef HONE_UNROLL

@@ -6,8 +6,11 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 // After foreach_target.
 #include "hwy/highway.h"
+#include "kernels/cpu/blocks-inl.h"
 #include "kernels/cpu/decoder-inl.h"
 #include "kernels/cpu/positions-inl.h"
+#include "kernels/cpu/sparse-inl.h"
+#include "kernels/cpu/words-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {

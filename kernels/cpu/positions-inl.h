@@ -10,6 +10,7 @@
 #endif
 
 #include "kernels/cpu/dot-inl.h"
+#include "kernels/cpu/sparse-inl.h"
 
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
