@@ -53,9 +53,9 @@ def attention(folder):
 def models(folder):
     rows = {}
     for path in sorted(folder.glob("decode_*.log")):
-        text = path.read_text(errors="replace")
+        text = path.read_text(errors="replace")  # messages may stand around the object
         try:
-            report = json.loads(text[text.index("{"):])
+            report, _ = json.JSONDecoder().raw_decode(text[text.index("{"):])
         except ValueError:
             continue
         for result in report["results"]:
@@ -82,10 +82,10 @@ def table(report):
         rows.append((f"attention {name}", f"{row['us']:.1f} us",
                      f"{100 * row['share']:.0f} % of read bandwidth, {row['tflop_per_s']:.0f} TFLOP/s"))
     for name, row in report["models"].items():
-        share = f", {100 * row['gigabytes_per_second'] / read:.0f} % of read bandwidth" if read else ""
-        rows.append((name, f"{row['tokens_per_second']:.1f} tokens/s",
-                     f"{row['gigabytes_per_second']:.0f} GB/s{share}, "
-                     f"{row['gflops'] / 1000:.1f} TFLOP/s{energy(row)}"))
+        rate, flops = row["gigabytes_per_second"] or 0, row["gflops"] or 0
+        share = f", {100 * rate / read:.0f} % of read bandwidth" if read else ""
+        rows.append((name, f"{row['tokens_per_second'] or 0:.1f} tokens/s",
+                     f"{rate:.0f} GB/s{share}, {flops / 1000:.1f} TFLOP/s{energy(row)}"))
     for row in report["peers"]:
         if "peer" not in row:
             continue
@@ -95,7 +95,21 @@ def table(report):
                             (("us", "us"), ("gb_per_s", "GB/s"), ("tflop_per_s", "TFLOP/s"),
                              ("tokens_per_s", "tokens/s")) if key in row)
         rows.append((f"{row['peer']}: {what}", figures or row.get("error", ""), ""))
+    for row in report["llama_bench"]:
+        rows.append((f"llama.cpp: {row[0]} {row[-2]}", f"{row[-1]} tokens/s", ""))
     return rows
+
+
+def steps(folder):
+    """[{outcome, step, seconds, said}] in the order of their ends; outcome: ok, failed, skipped."""
+    return [dict(zip(("outcome", "step", "seconds", "said"), line.split("\t")))
+            for line in lines_of(folder / "steps.tsv")]
+
+
+def llama_bench(folder):
+    """Rows of its table: model, size, ..., test, tokens/s."""
+    return [[cell.strip() for cell in line.strip("|").split("|")]
+            for line in lines(folder, "llama_bench") if line.startswith("| ") and "±" in line]
 
 
 def main():
@@ -103,15 +117,21 @@ def main():
     products, read = microbenchmarks(folder)
     report = {
         "device": " ".join(lines_of(folder / "device.txt")),
+        "steps": steps(folder),
         "read_gb_per_s": read,
         "products": products,
         "attention": attention(folder),
         "models": models(folder),
         "peers": objects(folder, "peers"),
+        "llama_bench": llama_bench(folder),
     }
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     rows = table(report)
-    markdown = [f"{report['device']}; reads {read} GB/s", "", "| what | figure | share |", "|---|---:|---|"]
+    markdown = [f"{report['device']}; reads {read} GB/s", ""]
+    markdown += ["| step | outcome | seconds | said |", "|---|---|---:|---|"]
+    markdown += [f"| {s['step']} | {s['outcome']} | {s['seconds']} | {s['said']} |"
+                 for s in report["steps"]]
+    markdown += ["", "| what | figure | share |", "|---|---:|---|"]
     markdown += [f"| {a} | {b} | {c} |" for a, b, c in rows]
     (folder / "report.md").write_text("\n".join(markdown) + "\n")
     for a, b, c in rows:

@@ -9,6 +9,7 @@ same=0 different=0
 for folder in "$@"; do
   for model in "$folder"/*; do
     [ -f "$model/config.json" ] || continue
+    greedy_cpu="" greedy_cuda="" recorded="" launched=""
     ids() {
       "$programs/hone-generate" "$model" --device "$1" --compute f32 --kv-type f32 \
         --token-ids 5,6,7,8,9,10,11,12,13 -n "$2" 2>&1
@@ -17,9 +18,10 @@ for folder in "$@"; do
       "$programs/hone-generate" "$model" --device cuda --token-ids 5,6,7 -n 24 \
         --temperature 0.8 --top-k 40 --top-p 0.9 --min-p 0.01 "$@" 2>&1
     }
-    greedy_cpu=$(ids cpu 24) greedy_cuda=$(ids cuda 24)
-    recorded=$(sampled) launched=$(sampled --no-cuda-graph)
-    if [ "$greedy_cpu" = "$greedy_cuda" ] && [ "$recorded" = "$launched" ]; then
+    # A fault is no answer, though both may have it.
+    if greedy_cpu=$(ids cpu 24) && greedy_cuda=$(ids cuda 24) &&
+      recorded=$(sampled) && launched=$(sampled --no-cuda-graph) &&
+      [ "$greedy_cpu" = "$greedy_cuda" ] && [ "$recorded" = "$launched" ]; then
       same=$((same + 1))
     else
       different=$((different + 1))
