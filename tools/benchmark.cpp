@@ -82,11 +82,11 @@ MachinePeaks of_all_ranks(const MachinePeaks& own) {
 Peaks probe(const std::vector<int>& threads, std::vector<BenchmarkSubject>& subjects) {
   Peaks peaks;
   for (BenchmarkSubject& subject : subjects) {
-    if (on_gpu(subject) && !peaks.contains(0)) {
+    if (uses_gpu(subject) && !peaks.contains(0)) {
       peaks[0] = of_all_ranks(subject.engine.session->measure_peaks());
     }
   }
-  if (peaks.contains(0)) return peaks;
+  if (!subjects.empty() && std::ranges::none_of(subjects, uses_cpu)) return peaks;
   for (int count : threads) peaks[count] = of_all_ranks(probe_machine(count));
   return peaks;
 }

@@ -138,6 +138,8 @@ inline ToolDecl declare_generate(GenerateOptions& o, std::function<ExitCode()> r
                     "Runs a model as it comes out of the quantizer, and says how fast."},
                    {"hone-generate model.gguf --prompts questions.jsonl > answers.jsonl",
                     "Answers many prompts."},
+                   {"hone-generate model/ --gpu-layers 20 -p Hello -v",
+                    "The last 20 layers on a GPU that cannot hold all, the others on the CPU."},
                    {"mpirun -n 2 hone-generate model/ --tensor-parallel 2 -p Hello",
                     "Computes with two processes, each with half of every layer."}},
       .run = std::move(run)};

@@ -13,6 +13,7 @@ inline SessionOptions session_of(const CommonOptions& common, Communicator* rank
   const std::string& limit = common.max_memory;
   return {.device = device_of_rank(common.device, ranks),
           .threads = static_cast<int>(common.threads),
+          .gpu_layers = common.gpu_layers_given ? std::optional(common.gpu_layers) : std::nullopt,
           .record = !common.no_cuda_graph,
           .compute = *compute_from_name(common.compute),
           .kv_type = kv_type_from_name(common.kv_type),

@@ -67,6 +67,15 @@ OptionDecl shard_size_option(std::string& size) {
 
 std::vector<OptionDecl> session_options(CommonOptions& common) {
   return {
+      {.flags = "--gpu-layers",
+       .value = "N",
+       .help =
+           "For a model that does not fit the GPU: its last N layers and the head run there, the "
+           "rest on the CPU. 0: all on the CPU; as many as the model has, or more: all on the "
+           "GPU.",
+       .target = &common.gpu_layers,
+       .in_history = false,
+       .given = &common.gpu_layers_given},
       {.flags = "--compute",
        .value = "KIND",
        .help = "Arithmetic of weights stored in 8 bits or fewer: int8 rounds activations to "

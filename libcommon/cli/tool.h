@@ -61,12 +61,15 @@ struct CommonOptions {
   std::string load = "auto";     // --load auto|map|copy
   std::string sparse = "auto";   // --sparse auto|off
   bool no_cuda_graph = false;    // --no-cuda-graph
+  int64_t gpu_layers = 0;        // --gpu-layers N
+  bool gpu_layers_given = false;
 };
 std::vector<OptionDecl> compute_options(CommonOptions&);  // --device --threads --max-memory
 // The same without --device: for tools that multiply no matrix.
 std::vector<OptionDecl> resource_options(CommonOptions&);
 OptionDecl shard_size_option(std::string& size);  // --shard-size of a Hugging Face directory
-// --compute, --kv-type, --load, --sparse and --no-cuda-graph of tools that run a session.
+// --gpu-layers, --compute, --kv-type, --load, --sparse and --no-cuda-graph of tools that run a
+// session.
 std::vector<OptionDecl> session_options(CommonOptions&);
 OptionDecl tensor_parallel_option(CommonOptions&);
 OptionDecl verbose_option(CommonOptions&);

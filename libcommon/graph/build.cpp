@@ -180,7 +180,7 @@ Graph Builder::build() {
     x = add(out, x, "ffn residual");
   }
   layer_ = -1;
-  graph_.logits = logits(x);
+  graph_.output = logits(x);
   return std::move(graph_);
 }
 
@@ -229,7 +229,7 @@ std::vector<std::vector<int>> consumers(const Graph& graph) {
       result[static_cast<size_t>(id)].push_back(static_cast<int>(i));
     }
   }
-  result[static_cast<size_t>(graph.logits)].push_back(static_cast<int>(graph.nodes.size()));
+  result[static_cast<size_t>(graph.output)].push_back(static_cast<int>(graph.nodes.size()));
   return result;
 }
 

@@ -264,13 +264,13 @@ class WholeRun {
 
   void run(const StepInputs& inputs) const {
     executor_.run(inputs);
-    wait_for(backend_, executor_.buffer(graph_.logits));
+    wait_for(backend_, executor_.buffer(graph_.output));
   }
 
   std::vector<float> logits(const StepInputs& inputs) const {
     run(inputs);
-    const Value& value = graph_.values[static_cast<size_t>(graph_.logits)];
-    return brought(backend_, executor_.buffer(graph_.logits), tokens_ * value.columns);
+    const Value& value = graph_.values[static_cast<size_t>(graph_.output)];
+    return brought(backend_, executor_.buffer(graph_.output), tokens_ * value.columns);
   }
 
  private:

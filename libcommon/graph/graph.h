@@ -115,7 +115,9 @@ struct Node {
 struct Graph {
   std::vector<Value> values;
   std::vector<Node> nodes;  // in execution order
-  int logits = -1;          // value id: [wanted, vocab]
+  int input = -1;   // value id, there before the first node runs; -1: it begins with token ids
+  int output = -1;  // value id: the logits [wanted, vocab]; of a part that ends between layers
+                    // (cut.h) the hidden state [tokens, hidden]
 };
 
 // The primitive graph of a decoder: embedding, layers, the wanted rows, final norm, head.
@@ -129,7 +131,7 @@ std::vector<WeightKey> matrices_of(const Node& node);
 // Index of the node that writes each value; -1 for a value that no node writes any more.
 std::vector<int> producers(const Graph& graph);
 // Indices of the nodes that read each value, in execution order; a node that reads it twice
-// appears twice. The logits count as read by node graph.nodes.size().
+// appears twice. The output counts as read by node graph.nodes.size().
 std::vector<std::vector<int>> consumers(const Graph& graph);
 
 // Breaks of the graph's rules, one sentence each; empty when it is sound. The rules are a table in

@@ -57,18 +57,20 @@ std::vector<std::pair<Identity, const WeightView*>> matrices_of(const Graph& gra
 
 }  // namespace
 
-int64_t placed_bytes(const Backend& backend, const Graph& graph, const WeightTable& host) {
-  if (backend.shares_host_memory()) return 0;
+int64_t weight_bytes(const Backend& backend, const Graph& graph, const WeightTable& table) {
+  const bool as_stored = backend.shares_host_memory();
   int64_t bytes = 0;
-  for (const Vector& vector : vectors_of(graph, host)) bytes += rounded(vector.bytes);
-  for (const auto& [same, view] : matrices_of(graph, host)) {
-    bytes += static_cast<int64_t>(backend.placed_bytes(*view));
+  for (const Vector& vector : vectors_of(graph, table)) {
+    bytes += as_stored ? vector.bytes : rounded(vector.bytes);
+  }
+  for (const auto& [same, view] : matrices_of(graph, table)) {
+    bytes += as_stored ? stored_bytes(*view) : static_cast<int64_t>(backend.placed_bytes(*view));
   }
   return bytes;
 }
 
 PlacedWeights place_weights(Backend& backend, const Graph& graph, const WeightTable& host) {
-  PlacedWeights placed = {.table = host, .vectors = {}};
+  PlacedWeights placed = {.table = weights_of(graph, host), .vectors = {}};
   if (backend.shares_host_memory()) return placed;
   const std::vector<Vector> vectors = vectors_of(graph, host);
   int64_t bytes = 0;
@@ -83,10 +85,7 @@ PlacedWeights place_weights(Backend& backend, const Graph& graph, const WeightTa
   }
   std::map<Identity, WeightView> there;
   for (const auto& [same, view] : matrices_of(graph, host)) there[same] = backend.place(*view);
-  for (auto& [key, view] : placed.table.matrices) {
-    const auto found = there.find(identity(view));
-    if (found != there.end()) view = found->second;
-  }
+  for (auto& [key, view] : placed.table.matrices) view = there.at(identity(view));
   return placed;
 }
 

@@ -8,12 +8,13 @@
 namespace hone {
 
 struct PlacedWeights {
-  WeightTable table;
-  Buffer vectors;  // norms and biases, one after the other; empty where the host's are read
+  WeightTable table;  // of what the graph names
+  Buffer vectors;     // norms and biases, one after the other; empty where the host's are read
 };
 
-// Bytes that place_weights() takes of the backend's own memory; 0 where it shares the host's.
-int64_t placed_bytes(const Backend& backend, const Graph& graph, const WeightTable& host);
+// Bytes of what the graph names, equal matrices once, as the backend wants them: as place_weights()
+// places them, or as stored where it shares the host's memory.
+int64_t weight_bytes(const Backend& backend, const Graph& graph, const WeightTable& table);
 
 // `graph` is the unfused one, whose nodes tell the lengths of vectors. Equal matrices (a tied head)
 // are placed once.

@@ -46,6 +46,7 @@ class Planner {
   }
 
   Plan run() {
+    if (graph_.input >= 0) place(graph_.input);
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       place_outputs(static_cast<int>(i));
       if (limits_.reuse) release_dead(static_cast<int>(i));
@@ -71,21 +72,26 @@ class Planner {
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       const int id = node.outputs[i];
       if (bytes(id) == 0) continue;
-      plan_.sum_bytes += bytes(id);
       const int under = limits_.reuse ? input_to_overwrite(index, i, taken) : -1;
-      if (under >= 0) {
-        taken.push_back(under);
-        plan_.over[static_cast<size_t>(id)] = under;
-        offset(id) = offset(under);
-      } else {
-        offset(id) = best_fit(bytes(id));
-        const Block block = {offset(id), offset(id) + bytes(id)};
-        const auto at = std::find_if(live_.begin(), live_.end(),
-                                     [&](const Block& b) { return b.begin >= block.begin; });
-        live_.insert(at, block);
-        plan_.arena_bytes = std::max(plan_.arena_bytes, block.end);
+      if (under < 0) {
+        place(id);
+        continue;
       }
+      taken.push_back(under);
+      plan_.sum_bytes += bytes(id);
+      plan_.over[static_cast<size_t>(id)] = under;
+      offset(id) = offset(under);
     }
+  }
+
+  void place(int id) {
+    plan_.sum_bytes += bytes(id);
+    offset(id) = best_fit(bytes(id));
+    const Block block = {offset(id), offset(id) + bytes(id)};
+    const auto at = std::find_if(live_.begin(), live_.end(),
+                                 [&](const Block& b) { return b.begin >= block.begin; });
+    live_.insert(at, block);
+    plan_.arena_bytes = std::max(plan_.arena_bytes, block.end);
   }
 
   int input_to_overwrite(int index, size_t output, const std::vector<int>& taken) const {
@@ -166,6 +172,9 @@ std::vector<std::string> overlaps(const Graph& graph, const Plan& plan, const Pl
   const std::vector<std::vector<int>> readers = consumers(graph);
   std::vector<std::string> found;
   std::vector<Life> live;
+  if (graph.input >= 0) {
+    live.push_back({graph.input, -1, readers[static_cast<size_t>(graph.input)].back()});
+  }
   for (int node = 0; node < static_cast<int>(graph.nodes.size()); ++node) {
     std::erase_if(live, [&](const Life& life) { return limits.reuse && life.to < node; });
     for (int id : graph.nodes[static_cast<size_t>(node)].outputs) {

@@ -142,7 +142,8 @@ std::pair<int, int> insertion_range(const GraphIndex& index, const Node& fused,
 Graph replace(const Graph& graph, const std::vector<int>& matched, const Node& fused, int before) {
   Graph result;
   result.values = graph.values;
-  result.logits = graph.logits;
+  result.input = graph.input;
+  result.output = graph.output;
   for (int i = 0; i <= static_cast<int>(graph.nodes.size()); ++i) {
     if (i == before) result.nodes.push_back(fused);
     const bool keep = i < static_cast<int>(graph.nodes.size()) && !contains(matched, i);

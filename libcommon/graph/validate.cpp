@@ -36,7 +36,7 @@ bool counts_fit(const Place& p) {
 bool inputs_written_before(const Place& p) {
   return std::all_of(p.node.inputs.begin(), p.node.inputs.end(), [&](int id) {
     const int by = p.producer[static_cast<size_t>(id)];
-    return by >= 0 && by < p.index;
+    return id == p.graph.input || (by >= 0 && by < p.index);
   });
 }
 
@@ -148,7 +148,7 @@ struct Rule {
 // In this order: later rules rely on earlier ones.
 constexpr Rule kRules[] = {
     {"the op has as many inputs and outputs as it takes", counts_fit},
-    {"every input is written by an earlier node", inputs_written_before},
+    {"every input is the graph's or written by an earlier node", inputs_written_before},
     {"every output is written by this node alone", outputs_written_once},
     {"inputs and outputs have the same kind of rows", rows_agree},
     {"widths agree", columns_agree},
@@ -176,10 +176,10 @@ std::vector<std::string> broken_rules(const Graph& graph) {
       break;
     }
   }
-  const bool has_logits = in_range(graph, {graph.logits}) &&
-                          producer[static_cast<size_t>(graph.logits)] >= 0 &&
-                          graph.values[static_cast<size_t>(graph.logits)].rows == Rows::kWanted;
-  if (!has_logits) broken.push_back("broken rule: the logits are written, one row for each wanted");
+  const bool has_output = in_range(graph, {graph.output}) &&
+                          producer[static_cast<size_t>(graph.output)] >= 0 &&
+                          graph.values[static_cast<size_t>(graph.output)].rows != Rows::kState;
+  if (!has_output) broken.push_back("broken rule: the output is written by a node");
   return broken;
 }
 

@@ -146,6 +146,20 @@ WeightTable weight_table(const ModelSpec& spec, std::span<const StoredWeight> st
   return table;
 }
 
+WeightTable weights_of(const Graph& graph, const WeightTable& table) {
+  WeightTable named;
+  for (const Node& node : graph.nodes) {
+    for (const WeightKey& key : node.weights) {
+      if (is_vector(key)) {
+        named.vectors[key] = table.vector(key);
+      } else {
+        named.matrices[key] = table.matrix(key);
+      }
+    }
+  }
+  return named;
+}
+
 void check_weights(const Graph& graph, const WeightTable& table, const std::string& subject) {
   const auto columns = [&](int id) { return graph.values[static_cast<size_t>(id)].columns; };
   for (const Node& node : graph.nodes) {

@@ -25,6 +25,9 @@ WeightTable weight_table(const LoadedModel& model);
 // Of a header alone: shapes and storage types, all pointers null. Enough for fusing and costs.
 WeightTable weight_table(const ModelSpec& spec, std::span<const StoredWeight> stored);
 
+// Those of them that the graph names.
+WeightTable weights_of(const Graph& graph, const WeightTable& table);
+
 // Throws Error(SUBJECT: ...) unless every weight that the graph names is in the table with the
 // shape that its node needs.
 void check_weights(const Graph& graph, const WeightTable& table, const std::string& subject);

@@ -6,6 +6,7 @@
 
 #include "libcommon/base/log.h"
 #include "libcommon/bench/stats.h"
+#include "libcommon/run/parts_report.h"
 #include "libcommon/run/quality.h"
 #include "libcommon/run/sparse_report.h"
 
@@ -40,6 +41,14 @@ const std::vector<ReportColumn> kGpuColumns = {{"joules_per_token", "J/token", 4
   return text;
 }
 
+// Of a split model.
+std::string parts_lines(const Json& parts) {
+  std::string lines;
+  if (parts.size() == 1) return lines;
+  for (const Json& part : parts) lines += "  " + part_text(part) + "\n";
+  return lines;
+}
+
 std::string model_line(const Json& model) {
   return model["model"].get<std::string>() +
          formatted(": %s, %.2f bits per weight, %s, load %.1f ms, first token after %.1f ms (%s)",
@@ -49,7 +58,7 @@ std::string model_line(const Json& model) {
                    model["load_seconds"].get<double>() * 1e3,
                    model["first_token_seconds"].get<double>() * 1e3,
                    model["backend_detail"].get<std::string>().c_str()) +
-         sparse_text(model["sparse"]) + "\n";
+         sparse_text(model["sparse"]) + "\n" + parts_lines(model["parts"]);
 }
 
 // 0 where the peak was not measured.
@@ -132,7 +141,8 @@ Json model_row(const BenchmarkSubject& subject, double first_token_seconds) {
           {"sparse", sparse_json(session.sparse_products())},
           {"kv_type", kv_type_name(session.kv_type())},
           {"backend", session.backend_name()},
-          {"backend_detail", session.backend_detail()}};
+          {"backend_detail", session.backend_detail()},
+          {"parts", parts_json(session.parts())}};
 }
 
 Json peaks_row(int threads, const MachinePeaks& peaks) {

@@ -32,7 +32,8 @@ Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Sam
 // "sm_megahertz", "memory_megahertz", "slowed_by"; null where the driver does not tell.
 void add_gpu_use(Json& row, const GpuState& state, std::optional<double> joules_per_token);
 
-// Size, bits per weight, times, memory, backend. first_token_seconds: from opening the model.
+// Size, bits per weight, times, memory, backend, which layers run where. first_token_seconds: from
+// opening the model.
 Json model_row(const BenchmarkSubject& subject, double first_token_seconds);
 
 Json peaks_row(int threads, const MachinePeaks& peaks);

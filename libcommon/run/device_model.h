@@ -1,7 +1,9 @@
-// A loaded model on a backend: its weights in the backend's memory, its graph as executed there.
+// Layers of a loaded model on a backend: their weights in the backend's memory, their graph as
+// executed there.
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "libcommon/graph/bitmask_weights.h"
 #include "libcommon/graph/graph.h"
@@ -15,15 +17,15 @@ struct DeviceModel {
   std::unique_ptr<Backend> backend;
   PlacedWeights weights;
   std::vector<BitmaskMatrix> packed;
-  int64_t weight_bytes = 0;  // in the backend's own memory, and packed
+  int64_t weight_bytes = 0;  // of all its weights, as placed, or as stored in the host's memory
+  int64_t own_bytes = 0;     // of those, in the backend's own memory, and packed
   Graph graph;               // fused where options.fuse
   DType kv_type = DType::kF32;
   bool record = true;  // steps of few tokens, where the backend can
 };
 
-// Throws Error: kUsage for an unknown device or an arithmetic it does not have, kResource with the
-// figures where weights, caches and activations together do not fit it. Device "auto" takes a GPU
-// where they do.
-DeviceModel place_model(const LoadedModel& model, const SessionOptions& options);
+// In the order in which they run, as place_layers() says and throws; kUsage, too, for an arithmetic
+// that a device does not have.
+std::vector<DeviceModel> place_model(const LoadedModel& model, const SessionOptions& options);
 
 }  // namespace hone

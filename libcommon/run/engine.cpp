@@ -5,6 +5,7 @@
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/model/model_io.h"
+#include "libcommon/run/parts_report.h"
 #include "libcommon/run/sparse_report.h"
 
 namespace hone {
@@ -34,6 +35,8 @@ Engine open_engine(const std::string& where, const SessionOptions& session) {
               " matrices multiplied in int8" +
               sparse_text(sparse_json(engine.session->sparse_products())) +
               ", keys and values in " + std::string(kv_type_name(engine.session->kv_type())));
+  if (!session.gpu_layers) return engine;
+  for (const Json& part : parts_json(engine.session->parts())) log_verbose(part_text(part));
   return engine;
 }
 

@@ -10,25 +10,28 @@ constexpr int64_t kFirstCapacity = 256;
 static_assert(kFirstCapacity % kKvTile == 0);
 }  // namespace
 
-KvCache::KvCache(Backend& backend, const ModelSpec& spec, const KvShape& shape)
+KvCache::KvCache(Backend& backend, const Graph& graph, const KvShape& shape)
     : backend_(backend), shape_(shape) {
-  for (const LayerSpec& layer : spec.layers) {
-    layers_.push_back({.rows = shape.sequences * layer.attention.kv_heads,
-                       .tile_bytes = kv_tile_bytes(shape.type, layer.attention.head_dim),
+  for (const Node& node : graph.nodes) {
+    if (node.op != OpKind::kAttention && node.op != OpKind::kRotaryAttention) continue;
+    layers_.push_back({.index = static_cast<size_t>(node.layer),
+                       .rows = shape.sequences * node.attributes.kv_heads,
+                       .tile_bytes = kv_tile_bytes(shape.type, node.attributes.head_dim),
                        .keys = {},
                        .values = {}});
   }
-  views_.resize(layers_.size());
+  views_.resize(layers_.empty() ? 0 : layers_.back().index + 1);
 }
 
-// In double, cut at 2^62: a context of two billion positions must not wrap round.
+// In double, cut at 2^61: a context of two billion positions must not wrap round, nor a sum of
+// these.
 int64_t KvCache::bytes_for(int64_t capacity) const {
   const auto tiles = static_cast<double>(kv_capacity(capacity) / kKvTile);
   double bytes = 0;
   for (const Layer& layer : layers_) {
     bytes += 2.0 * static_cast<double>(layer.rows) * tiles * static_cast<double>(layer.tile_bytes);
   }
-  return static_cast<int64_t>(std::min(bytes, 0x1p62));
+  return static_cast<int64_t>(std::min(bytes, 0x1p61));
 }
 
 int64_t KvCache::capacity_for(int64_t positions) const {
@@ -41,11 +44,10 @@ int64_t KvCache::capacity_for(int64_t positions) const {
 void KvCache::reserve(int64_t positions) {
   const int64_t capacity = capacity_for(positions);
   if (capacity == capacity_) return;
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    Layer& layer = layers_[i];
+  for (Layer& layer : layers_) {
     layer.keys = grown(layer.keys, layer, capacity);
     layer.values = grown(layer.values, layer, capacity);
-    views_[i] = {layer.keys.as<std::byte>(), layer.values.as<std::byte>(), type()};
+    views_[layer.index] = {layer.keys.as<std::byte>(), layer.values.as<std::byte>(), type()};
   }
   capacity_ = capacity;
 }

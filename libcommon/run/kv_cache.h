@@ -1,6 +1,6 @@
-// Keys and values of all layers, [sequences, kv_heads, capacity, head_dim] each, in the tiles of
-// kernels/kv_tile.h. The capacity starts small and doubles as the longest sequence grows, so that a
-// model made for 128 k positions costs what its texts need.
+// Keys and values of a graph's layers, [sequences, kv_heads, capacity, head_dim] each, in the tiles
+// of kernels/kv_tile.h. The capacity starts small and doubles as the longest sequence grows, so
+// that a model made for 128 k positions costs what its texts need.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 #include "libcommon/graph/buffer.h"
 #include "libcommon/graph/execute.h"
-#include "libcommon/model/spec.h"
+#include "libcommon/graph/graph.h"
 
 namespace hone {
 
@@ -21,7 +21,7 @@ struct KvShape {
 
 class KvCache {
  public:
-  KvCache(Backend& backend, const ModelSpec& spec, const KvShape& shape);
+  KvCache(Backend& backend, const Graph& graph, const KvShape& shape);
 
   // The capacity that reserve(positions) would leave.
   int64_t capacity_for(int64_t positions) const;
@@ -33,10 +33,12 @@ class KvCache {
   int64_t bytes_for(int64_t capacity) const;  // of all layers
   int64_t limit() const { return shape_.limit; }
   DType type() const { return shape_.type; }
+  // By the model's layer; empty for those that the graph does not have.
   std::span<const CacheLayer> layers() const { return views_; }
 
  private:
   struct Layer {
+    size_t index = 0;  // of the model's layers
     int64_t rows = 0;  // sequences * kv_heads
     int64_t tile_bytes = 0;
     Buffer keys;

@@ -37,7 +37,7 @@ std::string shares_text(const OpTimes& times) {
 struct Meter {
   BenchmarkSubject& subject;
   const SpeedTest& test;
-  ReadProbe* probe;           // null: on a GPU
+  ReadProbe* probe;           // null: on a GPU alone
   Communicator* ranks;        // null: this process alone
   GpuUse gpu;                 // of runs on one
   std::vector<double> reads;  // bytes per second, after each sample
@@ -63,6 +63,25 @@ struct Meter {
     return joules / static_cast<double>(test.all_tokens());
   }
 
+  // What the machine can do of the test. read: bytes per second of the CPU's memory; 0: as in
+  // `peaks`.
+  MachinePeaks limits(const Peaks& peaks, double read = 0) const {
+    if (!probe) return peaks.at(0);
+    MachinePeaks cpu = peaks.at(subject.threads);
+    if (read > 0) cpu.read_bytes_per_second = read;
+    return uses_gpu(subject) ? peaks_in_turns(*subject.engine.session, test, cpu, peaks.at(0))
+                             : cpu;
+  }
+
+  // Beside each of the last `count` samples.
+  std::vector<double> read_limits(const Peaks& peaks, size_t count) const {
+    std::vector<double> limits_of_reads;
+    for (const double read : std::span(reads).last(std::min(count, reads.size()))) {
+      limits_of_reads.push_back(limits(peaks, read).read_bytes_per_second);
+    }
+    return limits_of_reads;
+  }
+
   void tell(const Samples& samples) const {
     const std::string which = subject.name + ": " + test.name();
     if (!times.empty()) log_verbose(which + ": time by op: " + shares_text(times));
@@ -73,8 +92,12 @@ struct Meter {
 
 }  // namespace
 
-bool on_gpu(const BenchmarkSubject& subject) {
-  return subject.engine.session->backend_name() == "cuda";
+bool uses_cpu(const BenchmarkSubject& subject) {
+  return subject.engine.session->parts().front().backend != "cuda";
+}
+
+bool uses_gpu(const BenchmarkSubject& subject) {
+  return subject.engine.session->parts().back().backend == "cuda";
 }
 
 SpeedResults measure_speed(std::vector<BenchmarkSubject>& subjects,
@@ -87,7 +110,7 @@ SpeedResults measure_speed(std::vector<BenchmarkSubject>& subjects,
     for (BenchmarkSubject& subject : subjects) {
       const int threads = subject.threads;
       ReadProbe* const probe =
-          on_gpu(subject) ? nullptr : &probes.try_emplace(threads, threads).first->second;
+          uses_cpu(subject) ? &probes.try_emplace(threads, threads).first->second : nullptr;
       meters.push_back(
           {subject, test, probe, ranks, GpuUse(subject.engine.session->bus_id()), {}, {}});
     }
@@ -96,11 +119,11 @@ SpeedResults measure_speed(std::vector<BenchmarkSubject>& subjects,
     const auto samples = measure_interleaved(bodies, {.repetitions = repetitions});
     for (size_t i = 0; i < meters.size(); ++i) {
       const Meter& meter = meters[i];
-      const MachinePeaks& peak = peaks.at(meter.probe ? meter.subject.threads : 0);
-      const size_t kept = std::min(samples[i].seconds.size(), meter.reads.size());
-      const auto reads = std::span(meter.reads).last(kept);  // without the warm-up's
-      results.rows.push_back(speed_row(meter.subject, test, samples[i], peak, reads));
-      if (on_gpu(meter.subject)) {
+      const std::vector<double> reads =  // without the warm-up's
+          meter.read_limits(peaks, samples[i].seconds.size());
+      results.rows.push_back(
+          speed_row(meter.subject, test, samples[i], meter.limits(peaks), reads));
+      if (uses_gpu(meter.subject)) {
         add_gpu_use(results.rows.back(), meter.gpu.state(), meter.joules_per_token());
       }
       meter.tell(samples[i]);

@@ -15,7 +15,9 @@ namespace hone {
 
 using Peaks = std::map<int, MachinePeaks>;  // by number of threads; 0: of the GPU
 
-bool on_gpu(const BenchmarkSubject& subject);
+// Of a split model both.
+bool uses_cpu(const BenchmarkSubject& subject);
+bool uses_gpu(const BenchmarkSubject& subject);
 
 struct SpeedResults {
   std::vector<Json> rows;   // speed_row of each test and subject

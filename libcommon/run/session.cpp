@@ -11,10 +11,7 @@
 #include "libcommon/graph/buffer.h"
 #include "libcommon/graph/cost.h"
 #include "libcommon/model/shard.h"
-#include "libcommon/run/device_model.h"
-#include "libcommon/run/kv_cache.h"
-#include "libcommon/run/rope_table.h"
-#include "libcommon/run/step_runner.h"
+#include "libcommon/run/model_parts.h"
 
 namespace hone {
 namespace {
@@ -42,6 +39,11 @@ int64_t grown_limit(int64_t old, int64_t needed, int64_t most) {
   return std::max(needed, std::min(rounded, most));
 }
 
+TokenCost token_cost_of(const Graph& graph, const WeightTable& weights, const CostShape& shape) {
+  const Cost cost = total_cost(graph, graph.nodes, weights, shape);
+  return {.weight_bytes = cost.weight_bytes, .cache_bytes = cost.cache_bytes, .flops = cost.flops};
+}
+
 }  // namespace
 
 std::optional<Compute> compute_from_name(std::string_view name) {
@@ -57,11 +59,7 @@ struct Session::State {
         model(chosen.ranks ? shard_model(whole, chosen.ranks->shard()) : whole),
         options(chosen),
         context(checked_context(*model, options)),
-        placed(place_model(*model, options)),
-        cache(*placed.backend, model->spec,
-              {.sequences = options.sequences, .limit = context, .type = placed.kv_type}),
-        rope(*placed.backend, model->spec),
-        runner(placed, options.ranks),
+        parts(*model, options, context),
         lengths(static_cast<size_t>(options.sequences), 0) {}
 
   void check_memory(int64_t cache_bytes, int64_t activation_bytes) const;
@@ -77,12 +75,9 @@ struct Session::State {
   std::shared_ptr<const LoadedModel> model;  // this rank's part, where ranks share it
   SessionOptions options;
   int64_t context;
-  DeviceModel placed;
-  KvCache cache;
-  RopeTable rope;
-  StepRunner runner;
+  ModelParts parts;
   std::vector<int64_t> lengths;                    // tokens of each sequence
-  PlanLimits limits = {.tokens = 0, .wanted = 0};  // what runner has room for
+  PlanLimits limits = {.tokens = 0, .wanted = 0};  // what the parts have room for
   std::vector<float> joined;                       // logits of a call that took several chunks
   std::deque<size_t> started;                      // rows of the calls that are not finished
   std::vector<Sampled> arrived;                    // of those, in order
@@ -95,7 +90,7 @@ void Session::State::check_memory(int64_t cache_bytes, int64_t activation_bytes)
   const auto text = [](int64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
   throw resource_error(model->subject + ": needs " + text(total) + " (weights " +
                        text(model->resident_bytes) + ", key-value cache " + text(cache_bytes) +
-                       " in " + std::string(kv_type_name(placed.kv_type)) + ", activations " +
+                       " in " + std::string(kv_type_name(parts.kv_type())) + ", activations " +
                        text(activation_bytes) + "), --max-memory is " + text(options.max_memory) +
                        "; a smaller --ctx or --kv-type needs less");
 }
@@ -128,12 +123,12 @@ int64_t Session::State::make_room(std::span<const StepToken> chunk) {
   const auto tokens = static_cast<int64_t>(chunk.size());
   const auto wanted = std::count_if(chunk.begin(), chunk.end(),
                                     [](const StepToken& token) { return token.wants_logits; });
-  if (runner.has_room(tokens, std::max<int64_t>(wanted, 1))) return wanted;
+  if (parts.has_room(tokens, std::max<int64_t>(wanted, 1))) return wanted;
   limits = {
       .tokens = grown_limit(limits.tokens, tokens, options.max_batch_tokens),
       .wanted = grown_limit(limits.wanted, std::max<int64_t>(wanted, 1), options.max_batch_tokens)};
-  check_memory(cache.bytes(), runner.bytes_for(limits.tokens, limits.wanted));
-  runner.make_room(limits.tokens, limits.wanted);
+  check_memory(parts.cache_bytes(), parts.activation_bytes_for(limits));
+  parts.make_room(limits);
   return wanted;
 }
 
@@ -154,19 +149,19 @@ std::vector<int64_t> Session::State::begin(std::span<const StepToken> tokens) {
   check_tokens(tokens);
   int32_t last = 0;
   for (const StepToken& token : tokens) last = std::max(last, token.position);
-  check_memory(cache.bytes_for(cache.capacity_for(last + 1)), runner.bytes());
-  cache.reserve(last + 1);
+  check_memory(parts.cache_bytes_for(last + 1), parts.activation_bytes());
+  parts.reserve(last + 1);
   return advance(tokens);
 }
 
 std::span<const float> Session::State::run_chunk(std::span<const StepToken> tokens,
                                                  std::span<const int64_t> reached) {
   make_room(tokens);
-  return runner.run(tokens, rope.runs(reached), cache);
+  return parts.run(tokens, reached);
 }
 
 void Session::State::take_draws() {
-  const std::span<const Sampled> next = runner.finish_draws();
+  const std::span<const Sampled> next = parts.finish_draws();
   arrived.insert(arrived.end(), next.begin(), next.end());
 }
 
@@ -178,8 +173,8 @@ std::unique_ptr<Session> Session::create(std::shared_ptr<const LoadedModel> mode
   CHECK(options.sequences > 0 && options.max_batch_tokens > 0);
   auto state = std::make_unique<State>(std::move(model), options);
   const int64_t positions = options.context > 0 ? state->context : 1;
-  const int64_t cache_bytes = state->cache.bytes_for(state->cache.capacity_for(positions));
-  state->check_memory(cache_bytes, state->runner.bytes_for(1, 1));
+  state->check_memory(state->parts.cache_bytes_for(positions),
+                      state->parts.activation_bytes_for({.tokens = 1, .wanted = 1}));
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }
 
@@ -214,12 +209,12 @@ void Session::start_draws(std::span<const StepToken> tokens, const Draws& draws)
     const size_t count = std::min(chunk, tokens.size() - begin);
     const std::span<const StepToken> part = tokens.subspan(begin, count);
     const auto wanted = static_cast<size_t>(s.make_room(part));
-    s.runner.start_draws(
+    s.parts.start_draws(
         part,
         {.rows = draws.rows.subspan(done, wanted), .log_probabilities = draws.log_probabilities},
-        s.rope.runs(std::span(reached).subspan(begin, count)), s.cache);
+        std::span(reached).subspan(begin, count));
     done += wanted;
-    while (s.runner.started() > (runs_ahead() ? kMostStarted : 0)) s.take_draws();
+    while (s.parts.started() > (runs_ahead() ? kMostStarted : 0)) s.take_draws();
   }
   s.started.push_back(done);
 }
@@ -236,7 +231,7 @@ std::span<const Sampled> Session::finish_draws() {
   return s.drawn;
 }
 
-bool Session::runs_ahead() const { return state_->placed.backend->runs_ahead(); }
+bool Session::runs_ahead() const { return state_->parts.runs_ahead(); }
 
 void Session::reset(int32_t sequence) {
   CHECK(sequence >= 0 && sequence < state_->options.sequences);
@@ -245,43 +240,56 @@ void Session::reset(int32_t sequence) {
 
 const LoadedModel& Session::model() const { return *state_->model; }
 const SessionOptions& Session::options() const { return state_->options; }
-const Graph& Session::graph() const { return state_->placed.graph; }
 int64_t Session::vocab() const { return state_->model->spec.vocab; }
 int64_t Session::context() const { return state_->context; }
 int64_t Session::length(int32_t sequence) const {
   return state_->lengths.at(static_cast<size_t>(sequence));
 }
-std::string Session::backend_name() const { return std::string(state_->placed.backend->name()); }
-DType Session::kv_type() const { return state_->placed.kv_type; }
-std::string Session::backend_detail() const {
-  return std::string(state_->placed.backend->detail());
+DType Session::kv_type() const { return state_->parts.kv_type(); }
+std::vector<SessionPart> Session::parts() const { return state_->parts.described(state_->context); }
+
+std::string Session::backend_name() const {
+  std::string names;
+  for (const SessionPart& part : parts()) names += (names.empty() ? "" : "+") + part.backend;
+  return names;
 }
 
-void Session::time_ops(OpTimes* times) { state_->runner.time_ops(times); }
-std::string Session::bus_id() const { return std::string(state_->placed.backend->bus_id()); }
+std::string Session::backend_detail() const {
+  std::string details;
+  for (const SessionPart& part : parts()) details += (details.empty() ? "" : " + ") + part.detail;
+  return details;
+}
 
-MachinePeaks Session::measure_peaks() { return state_->placed.backend->measure_peaks(); }
+void Session::time_ops(OpTimes* times) { state_->parts.time_ops(times); }
+std::string Session::bus_id() const { return std::string(state_->parts.last().bus_id()); }
+MachinePeaks Session::measure_peaks() { return state_->parts.last().measure_peaks(); }
 
 int64_t Session::int8_products() const {
-  return std::count_if(state_->placed.weights.table.matrices.begin(),
-                       state_->placed.weights.table.matrices.end(),
-                       [](const auto& entry) { return rounds_in_runs(entry.second); });
+  int64_t count = 0;
+  for (const auto& part : state_->parts.all()) {
+    const auto& matrices = part->model.weights.table.matrices;
+    count += std::count_if(matrices.begin(), matrices.end(),
+                           [](const auto& entry) { return rounds_in_runs(entry.second); });
+  }
+  return count;
 }
 
 SparseProducts Session::sparse_products() const {
   SparseProducts products;
   int64_t all = 0;
   int64_t sparse = 0;
-  for (const Node& node : state_->placed.graph.nodes) {
-    if (node.op == OpKind::kEmbed) continue;
-    for (const WeightKey& key : matrices_of(node)) {
-      const WeightView& matrix = state_->placed.weights.table.matrix(key);
-      const int64_t weights = matrix.rows * matrix.columns;
-      ++products.matrices;
-      products.two_of_four += matrix.index != nullptr;
-      products.bitmask += matrix.mask != nullptr;
-      all += weights;
-      if (matrix.index || matrix.mask) sparse += weights;
+  const auto count = [&](const WeightView& matrix) {
+    const int64_t weights = matrix.rows * matrix.columns;
+    ++products.matrices;
+    products.two_of_four += matrix.index != nullptr;
+    products.bitmask += matrix.mask != nullptr;
+    all += weights;
+    if (matrix.index || matrix.mask) sparse += weights;
+  };
+  for (const auto& part : state_->parts.all()) {
+    for (const Node& node : part->model.graph.nodes) {
+      if (node.op == OpKind::kEmbed) continue;
+      for (const WeightKey& key : matrices_of(node)) count(part->model.weights.table.matrix(key));
     }
   }
   if (all > 0) products.share = static_cast<double>(sparse) / static_cast<double>(all);
@@ -290,23 +298,38 @@ SparseProducts Session::sparse_products() const {
 
 SessionMemory Session::memory() const {
   const State& s = *state_;
-  return {.weights = s.model->resident_bytes + s.placed.weight_bytes,
-          .cache = s.cache.bytes(),
-          .cache_limit = s.cache.bytes_for(s.context),
-          .activations = s.runner.bytes()};
+  SessionMemory memory = {.weights = s.model->resident_bytes,
+                          .cache = s.parts.cache_bytes(),
+                          .activations = s.parts.activation_bytes()};
+  for (const auto& part : s.parts.all()) {
+    memory.weights += part->model.own_bytes;
+    memory.cache_limit += part->cache.bytes_for(s.context);
+  }
+  return memory;
 }
 
 TokenCost Session::token_cost(int64_t depth) const {
   const State& s = *state_;
-  const CostShape shape = {.depth = depth, .kv_type = s.placed.kv_type};
-  Cost cost;
   if (s.options.ranks) {
-    const Graph graph = build_graph(s.whole->spec);
-    cost = total_cost(graph, graph.nodes, weight_table(*s.whole), shape);
-  } else {
-    cost = total_cost(s.placed.graph, s.placed.graph.nodes, s.placed.weights.table, shape);
+    return token_cost_of(build_graph(s.whole->spec), weight_table(*s.whole),
+                         {.depth = depth, .kv_type = kv_type()});
   }
-  return {.weight_bytes = cost.weight_bytes, .cache_bytes = cost.cache_bytes, .flops = cost.flops};
+  TokenCost total;
+  for (const TokenCost& part : part_costs(depth)) {
+    total.weight_bytes += part.weight_bytes;
+    total.cache_bytes += part.cache_bytes;
+    total.flops += part.flops;
+  }
+  return total;
+}
+
+std::vector<TokenCost> Session::part_costs(int64_t depth) const {
+  std::vector<TokenCost> costs;
+  for (const auto& part : state_->parts.all()) {
+    costs.push_back(token_cost_of(part->model.graph, part->model.weights.table,
+                                  {.depth = depth, .kv_type = kv_type()}));
+  }
+  return costs;
 }
 
 }  // namespace hone

@@ -21,8 +21,8 @@
 #include <vector>
 
 #include "kernels/probe.h"
+#include "libcommon/graph/cut.h"
 #include "libcommon/graph/execute.h"
-#include "libcommon/graph/graph.h"
 #include "libcommon/model/weights.h"
 #include "libcommon/ranks/communicator.h"
 #include "libcommon/run/sampler.h"
@@ -70,6 +70,9 @@ struct SessionOptions {
   int64_t sequences = 1;           // slots that decode side by side
   int64_t max_batch_tokens = 512;  // a step is run in chunks of at most so many tokens
   bool fuse = true;
+  // Layers on the GPU, the last ones with the head; the rest on the CPU. Unset: all where `device`
+  // says. 0: all on the CPU.
+  std::optional<int64_t> gpu_layers = {};
   bool record = true;  // on a GPU: a decode step is one launch (a CUDA graph), not one for each op
   Compute compute = Compute::kAuto;
   // Of cached keys and values: F32, F16, BF16 or I8. Unset: F32, on a GPU F16.
@@ -89,6 +92,15 @@ struct SessionMemory {
   int64_t cache_limit = 0;  // keys and values at full context
   int64_t activations = 0;
   int64_t total() const { return weights + cache + activations; }
+};
+
+// Layers that run on one backend, and what they take there.
+struct SessionPart {
+  std::string backend;  // "cpu"
+  std::string detail;   // "avx3_spr, 2 threads"
+  LayerRange layers;
+  int64_t weights = 0;      // bytes as they lie there, or in a mapped file
+  int64_t cache_limit = 0;  // bytes of keys and values at full context
 };
 
 // The matrices of the products, and how many of them are multiplied without reading what is
@@ -137,20 +149,23 @@ class Session {
 
   const LoadedModel& model() const;
   const SessionOptions& options() const;
-  const Graph& graph() const;  // as executed, fused where options.fuse
   int64_t vocab() const;
   int64_t context() const;                 // positions a sequence may have
   int64_t length(int32_t sequence) const;  // tokens it has
   DType kv_type() const;
-  std::string backend_name() const;    // "cpu"
+  // In the order in which they run: one, or with gpu_layers the CPU's and the GPU's.
+  std::vector<SessionPart> parts() const;
+  std::string backend_name() const;    // "cpu", "cpu+cuda"
   std::string backend_detail() const;  // "avx3_spr, 2 threads"
   void time_ops(OpTimes* times);       // see Executor; recorded steps of a GPU count nothing
   std::string bus_id() const;          // of the GPU; "" on the host
-  MachinePeaks measure_peaks();        // of the device; zeros where it is the host
+  MachinePeaks measure_peaks();        // of the GPU; zeros on the host
   int64_t int8_products() const;       // matrices that are multiplied in int8
   SparseProducts sparse_products() const;
   SessionMemory memory() const;
   TokenCost token_cost(int64_t depth) const;  // of one token at position `depth`
+  // Of each part, of this rank alone.
+  std::vector<TokenCost> part_costs(int64_t depth) const;
 
   struct State;
 

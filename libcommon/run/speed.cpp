@@ -1,5 +1,6 @@
 #include "libcommon/run/speed.h"
 
+#include "kernels/check.h"
 #include "libcommon/base/rng.h"
 #include "libcommon/bench/measure.h"
 
@@ -52,6 +53,25 @@ void decode(Session& session, int64_t batch, int64_t begin, int64_t end) {
   if (ahead) session.finish_draws();
 }
 
+// Where a test's average token is.
+int64_t middle_of(const SpeedTest& test) { return test.depth + test.tokens / 2; }
+
+SpeedWork work_of(const TokenCost& cost, const SpeedTest& test) {
+  const auto count = static_cast<double>(test.all_tokens());
+  const int64_t steps = test.kind == SpeedKind::kPrefill ? 1 : test.tokens;
+  return {.bytes = static_cast<double>(cost.weight_bytes) * static_cast<double>(steps) +
+                   static_cast<double>(cost.cache_bytes) * count,
+          .flops = cost.flops * count};
+}
+
+// Of the tokens whose logits nobody wants.
+double unwanted_head_flops(const Session& session, const SpeedTest& test) {
+  const int64_t wanted = test.kind == SpeedKind::kPrefill ? test.batch : test.all_tokens();
+  return 2.0 * static_cast<double>(session.vocab()) *
+         static_cast<double>(session.model().spec.hidden) *
+         static_cast<double>(test.all_tokens() - wanted);
+}
+
 }  // namespace
 
 std::string SpeedTest::name() const {
@@ -90,15 +110,27 @@ double run_speed_test(Session& session, const SpeedTest& test) {
 }
 
 SpeedWork speed_work(const Session& session, const SpeedTest& test) {
-  const TokenCost cost = session.token_cost(test.depth + test.tokens / 2);
-  const auto count = static_cast<double>(test.all_tokens());
-  const int64_t steps = test.kind == SpeedKind::kPrefill ? 1 : test.tokens;
-  const int64_t wanted = test.kind == SpeedKind::kPrefill ? test.batch : test.all_tokens();
-  const double head =
-      2.0 * static_cast<double>(session.vocab()) * static_cast<double>(session.model().spec.hidden);
-  return {.bytes = static_cast<double>(cost.weight_bytes) * static_cast<double>(steps) +
-                   static_cast<double>(cost.cache_bytes) * count,
-          .flops = cost.flops * count - head * (count - static_cast<double>(wanted))};
+  SpeedWork work = work_of(session.token_cost(middle_of(test)), test);
+  work.flops -= unwanted_head_flops(session, test);
+  return work;
+}
+
+MachinePeaks peaks_in_turns(const Session& session, const SpeedTest& test, const MachinePeaks& cpu,
+                            const MachinePeaks& gpu) {
+  const std::vector<TokenCost> costs = session.part_costs(middle_of(test));
+  CHECK(costs.size() == 2);
+  const SpeedWork first = work_of(costs[0], test);
+  SpeedWork second = work_of(costs[1], test);
+  second.flops -= unwanted_head_flops(session, test);
+  const auto rate = [](double a, double rate_a, double b, double rate_b) {
+    return (a + b) / (a / rate_a + b / rate_b);
+  };
+  const bool int8 = session.int8_products() > 0 && cpu.int8_operations_per_second > 0;
+  return {.read_bytes_per_second =
+              rate(first.bytes, cpu.read_bytes_per_second, second.bytes, gpu.read_bytes_per_second),
+          .flops_per_second =
+              rate(first.flops, int8 ? cpu.int8_operations_per_second : cpu.flops_per_second,
+                   second.flops, gpu.flops_per_second)};
 }
 
 }  // namespace hone

@@ -39,4 +39,8 @@ struct SpeedWork {
 };
 SpeedWork speed_work(const Session& session, const SpeedTest& test);
 
+// What the parts of a split session can do, which run in turns, each at its share of that work.
+MachinePeaks peaks_in_turns(const Session& session, const SpeedTest& test, const MachinePeaks& cpu,
+                            const MachinePeaks& gpu);
+
 }  // namespace hone

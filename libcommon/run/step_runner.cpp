@@ -40,7 +40,7 @@ void StepRunner::make_room(int64_t tokens, int64_t wanted) {
 }
 
 // Returns how many of the tokens want logits.
-int64_t StepRunner::bring_in(std::span<const StepToken> tokens) {
+int64_t StepRunner::bring_in(std::span<const StepToken> tokens, std::span<const float> hidden) {
   int32_t* const ids = host_indices_.data();
   int32_t* const sequences = ids + limits_.tokens;
   int32_t* const positions = sequences + limits_.tokens;
@@ -54,6 +54,11 @@ int64_t StepRunner::bring_in(std::span<const StepToken> tokens) {
   }
   const int64_t bytes = (kIndexKinds - 1) * limits_.tokens * kIndexBytes;
   backend_.copy_in(indices_.as<void>(), host_indices_.data(), static_cast<size_t>(bytes));
+  if (const int input = model_.graph.input; input >= 0) {
+    const Value& value = model_.graph.values[static_cast<size_t>(input)];
+    CHECK(hidden.size() == tokens.size() * static_cast<size_t>(value.columns));
+    backend_.copy_in(executor_.buffer(input), hidden.data(), hidden.size_bytes());
+  }
   return wanted;
 }
 
@@ -111,8 +116,8 @@ void StepRunner::run_ops(const StepInputs& step, const Shape& shape) {
   take_drawn_ids(shape);
   executor_.run(step);
   if (shape.outcome == Outcome::kLogits || step.wanted == 0) return;
-  const float* const logits = executor_.buffer(model_.graph.logits);
-  const int64_t vocab = model_.graph.values[static_cast<size_t>(model_.graph.logits)].columns;
+  const float* const logits = executor_.buffer(model_.graph.output);
+  const int64_t vocab = output().columns;
   void* const out = const_cast<void*>(result(shape.outcome));
   if (shape.outcome == Outcome::kLargest) {
     backend_.run.argmax(
@@ -140,7 +145,7 @@ void StepRunner::run_or_replay(const StepInputs& step, const Shape& shape) {
       model_.record && alone_ && step.tokens <= kMostRecordedTokens && step.rope.size() <= 1;
   if (!recordable) return run_ops(step, shape);
   const std::pair<const std::byte*, int64_t> cache(
-      step.cache.empty() ? nullptr : step.cache[0].keys, step.capacity);
+      step.cache.empty() ? nullptr : step.cache.back().keys, step.capacity);
   if (cache != recorded_cache_) forget_recordings();
   recorded_cache_ = cache;
   Recorded& known = recorded_[shape];
@@ -153,25 +158,26 @@ void StepRunner::run_or_replay(const StepInputs& step, const Shape& shape) {
 }
 
 std::span<const float> StepRunner::run(std::span<const StepToken> tokens,
-                                       std::span<const RopeRun> rope, const KvCache& cache) {
-  const int64_t wanted = bring_in(tokens);
+                                       std::span<const RopeRun> rope, const KvCache& cache,
+                                       std::span<const float> hidden) {
+  const int64_t wanted = bring_in(tokens, hidden);
   const auto count_of_tokens = static_cast<int64_t>(tokens.size());
   run_or_replay(inputs(count_of_tokens, wanted, rope, cache),
                 {count_of_tokens, wanted, Outcome::kLogits, Outcome::kLogits});
-  const int logits = model_.graph.logits;
-  const auto count =
-      static_cast<size_t>(wanted * model_.graph.values[static_cast<size_t>(logits)].columns);
-  const float* const there = executor_.buffer(logits);
+  const int64_t rows = output().rows == Rows::kWanted ? wanted : count_of_tokens;
+  const auto count = static_cast<size_t>(rows * output().columns);
+  const float* const there = executor_.buffer(model_.graph.output);
   if (backend_.shares_host_memory()) return {there, count};
-  host_logits_.resize(std::max(host_logits_.size(), count));
-  backend_.copy_out(host_logits_.data(), there, count * sizeof(float));
-  return {host_logits_.data(), count};
+  host_output_.resize(std::max(host_output_.size(), count));
+  backend_.copy_out(host_output_.data(), there, count * sizeof(float));
+  return {host_output_.data(), count};
 }
 
 void StepRunner::start_draws(std::span<const StepToken> tokens, const Draws& draws,
-                             std::span<const RopeRun> rope, const KvCache& cache) {
+                             std::span<const RopeRun> rope, const KvCache& cache,
+                             std::span<const float> hidden) {
   const auto count = static_cast<int64_t>(tokens.size());
-  const int64_t wanted = bring_in(tokens);
+  const int64_t wanted = bring_in(tokens, hidden);
   CHECK(wanted == static_cast<int64_t>(draws.rows.size()));
   const bool follows = std::any_of(tokens.begin(), tokens.end(),
                                    [](const StepToken& token) { return token.id < 0; });

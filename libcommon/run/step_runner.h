@@ -1,6 +1,7 @@
-// Runs steps of a placed model: brings token ids in, gives the graph its memory, brings logits out.
-// On a backend that can record, a step of few tokens is recorded the second time its shape comes,
-// and replayed from then on: one call instead of one for each op.
+// Runs steps of a placed model, or of a part of one: brings token ids in, or the hidden state that
+// the part before made; gives the graph its memory; brings logits, or the hidden state, out. On a
+// backend that can record, a step of few tokens is recorded the second time its shape comes, and
+// replayed from then on: one call instead of one for each op.
 #pragma once
 
 #include <cstdint>
@@ -33,20 +34,23 @@ class StepRunner {
   }
   void make_room(int64_t tokens, int64_t wanted);
 
-  // The tokens' logits, [wanted, vocab], valid until the next call. For all that fits the room.
+  // The graph's output, on the host: logits [wanted, vocab], or the hidden state [tokens, hidden],
+  // valid until the next call. For all that fits the room. hidden: the graph's input, if it has
+  // one.
   std::span<const float> run(std::span<const StepToken> tokens, std::span<const RopeRun> rope,
-                             const KvCache& cache);
+                             const KvCache& cache, std::span<const float> hidden);
   // The same, and of each row of logits only the token drawn: argmax where that says it, else
   // sample. Several steps may be started before the first is finished where the backend runs ahead.
   void start_draws(std::span<const StepToken> tokens, const Draws& draws,
-                   std::span<const RopeRun> rope, const KvCache& cache);
+                   std::span<const RopeRun> rope, const KvCache& cache,
+                   std::span<const float> hidden);
   size_t started() const { return started_.size(); }
   std::span<const Sampled> finish_draws();  // of the first; valid until the next call
 
   void time_ops(OpTimes* times) { executor_.time_ops(times); }
 
  private:
-  // What is left of the logits.
+  // What is left of the output.
   enum class Outcome : uint8_t { kLogits, kLargest, kDraws, kDrawsAndProbabilities };
   struct Shape {
     int64_t tokens, wanted;
@@ -58,13 +62,16 @@ class StepRunner {
     int runs = 0;
     int recording = -1;
   };
-  int64_t bring_in(std::span<const StepToken> tokens);
+  int64_t bring_in(std::span<const StepToken> tokens, std::span<const float> hidden);
   StepInputs inputs(int64_t tokens, int64_t wanted, std::span<const RopeRun> rope,
                     const KvCache& cache) const;
   void bring_in_draws(std::span<const Draw> draws);
   void run_ops(const StepInputs& step, const Shape& shape);
   void run_or_replay(const StepInputs& step, const Shape& shape);
   void take_drawn_ids(const Shape& shape);
+  const Value& output() const {
+    return model_.graph.values[static_cast<size_t>(model_.graph.output)];
+  }
   const void* result(Outcome outcome) const;
   static size_t bytes_of(Outcome outcome) {  // of a row's result
     return outcome == Outcome::kLargest ? sizeof(int32_t) : sizeof(Sampled);
@@ -81,7 +88,7 @@ class StepRunner {
   Buffer draws_;    // SampleRow, then Sampled: limits_.tokens each
   Buffer text_;     // ids that are penalised
   std::vector<int32_t> host_indices_;
-  std::vector<float> host_logits_;
+  std::vector<float> host_output_;
   struct Started {
     size_t rows;
     Outcome outcome;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "libcommon/graph/cost.h"
+#include "libcommon/graph/cut.h"
 #include "libcommon/graph/rewrite.h"
 #include "tests/graph/specs.h"
 #include "tests/support/doctest.h"
@@ -18,6 +19,7 @@ std::vector<Graph> graphs() {
   for (const MadeModel& model : {made_llama(4), made_gpt2(4)}) {
     all.push_back(build_graph(model.spec));
     all.push_back(rewrite(all.back(), model.weights).graph);
+    all.push_back(rewrite(cut_before(all[all.size() - 2], 2).second, model.weights).graph);
   }
   return all;
 }

@@ -51,7 +51,7 @@ TEST_CASE("a primitive graph has one node for each step of the formula") {
   CHECK(count(graph, OpKind::kAttention) == 3);
   CHECK(count(graph, OpKind::kGatherRows) == 1);
   CHECK(broken_rules(graph).empty());
-  CHECK(graph.values[static_cast<size_t>(graph.logits)].columns == 1000);
+  CHECK(graph.values[static_cast<size_t>(graph.output)].columns == 1000);
 }
 
 TEST_CASE("a llama's gate, qkv and residuals fuse in every layer") {
@@ -98,7 +98,7 @@ TEST_CASE("fused nodes keep weights in order, attributes and value ids") {
       CHECK(result.graph.values[static_cast<size_t>(node.outputs[1])].columns == 256);
     }
   }
-  CHECK(result.graph.logits == build_graph(model.spec).logits);
+  CHECK(result.graph.output == build_graph(model.spec).output);
 }
 
 TEST_CASE("siblings stored differently do not fuse, and the reason names both") {

@@ -50,6 +50,15 @@ std::vector<std::vector<int32_t>> continued(const std::shared_ptr<const LoadedMo
   return ids;
 }
 
+// Of sessions on the CPU that round nothing but by the order of sums; the others are compared.
+SessionOptions unrounded(int64_t context, int64_t sequences) {
+  return {.device = "cpu",
+          .context = context,
+          .sequences = sequences,
+          .compute = Compute::kF32,
+          .kv_type = DType::kF32};
+}
+
 // A tiny model's weights are f32, so that nothing is rounded but by order.
 constexpr double kLogits = 2e-5;
 
@@ -117,11 +126,7 @@ TEST_CASE("cuda: sampled texts are the CPU's, with and without recorded steps") 
   const auto model = load(testdata("tiny-llama"));
   for (const bool penalties : {false, true}) {
     CAPTURE(penalties);
-    SessionOptions options = {.device = "cpu",
-                              .context = 24,
-                              .sequences = 2,
-                              .compute = Compute::kF32,
-                              .kv_type = DType::kF32};
+    SessionOptions options = unrounded(24, 2);
     const auto expected = sampled(model, options, penalties);
     options.device = "cuda";
     for (const bool record : {true, false}) {
@@ -140,6 +145,70 @@ TEST_CASE("cuda: sampled texts are the CPU's, with and without recorded steps") 
       }
     }
   }
+}
+
+TEST_CASE("cuda: a model split between CPU and GPU computes what the CPU does") {
+  if (!has_cuda()) return;
+  for (const std::string& name : tiny_models()) {
+    CAPTURE(name);
+    const auto model = load(testdata(name));
+    SessionOptions options = unrounded(24, 1);
+    const auto cpu = Session::create(model, options);
+    options.device = "cuda";
+    for (options.gpu_layers = 0; options.gpu_layers < 2; ++*options.gpu_layers) {
+      CAPTURE(*options.gpu_layers);
+      const auto split = Session::create(model, options);
+      CHECK(split->backend_name() == (options.gpu_layers == 0 ? "cpu" : "cpu+cuda"));
+      for (int i = 0; i < 4; ++i) {  // a prompt, then steps: plain, recorded, replayed
+        const auto tokens = i == 0 ? steps({5, 6, 7, 8, 9, 10, 11}) : steps({40 + i}, 0, 6 + i);
+        const auto expected = cpu->step(tokens);
+        CHECK(relative_error(split->step(tokens), expected) <= kLogits);
+      }
+    }
+    for (const int64_t layers : {0, 1}) {  // no fewer than the model has
+      options.gpu_layers = static_cast<int64_t>(model->spec.layers.size()) + layers;
+      CHECK(Session::create(model, options)->backend_name() == "cuda");
+    }
+  }
+}
+
+TEST_CASE("cuda: a split model's parts have their own weights and caches") {
+  if (!has_cuda()) return;
+  const auto model = load(testdata("tiny-llama"));
+  const auto bytes = [&](std::optional<int64_t> layers) {
+    const auto session = Session::create(
+        model, {.device = "cuda", .context = 300, .gpu_layers = layers, .kv_type = DType::kF16});
+    session->step(steps({5, 6, 7}));
+    return std::pair(session->parts(), session->memory());
+  };
+  const auto [whole, all] = bytes(std::nullopt);
+  const auto [parts, together] = bytes(1);
+  REQUIRE(whole.size() == 1);
+  REQUIRE(parts.size() == 2);
+  CHECK(parts[0].layers.count + parts[1].layers.count == whole[0].layers.count);
+  CHECK(parts[0].cache_limit == parts[1].cache_limit);
+  CHECK(together.cache == all.cache);
+  CHECK(together.cache_limit == all.cache_limit);
+  CHECK(together.weights - model->resident_bytes == parts[1].weights);
+  CHECK(parts[1].weights < whole[0].weights);
+  CHECK(parts[0].weights > 0);
+}
+
+TEST_CASE("cuda: a split model's texts are the CPU's, sampled, side by side, as caches grow") {
+  if (!has_cuda()) return;
+  const auto model = load(testdata("tiny-qwen3"));
+  SessionOptions options = unrounded(300, 2);
+  const auto drawn = sampled(model, options, false);
+  std::vector<int32_t> prompt(250);  // and from 256 positions on the cache is another
+  for (size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<int32_t>(i * 7 % 288);
+  const auto grown = continued(model, options, {prompt}, 12);
+  options.device = "cuda";
+  options.gpu_layers = 1;
+  const auto results = sampled(model, options, false);
+  for (size_t i = 0; i < drawn.size(); ++i) CHECK(results[i].ids == drawn[i].ids);
+  CHECK(continued(model, options, {prompt}, 12) == grown);
+  options.max_batch_tokens = 100;
+  CHECK(continued(model, options, {prompt}, 12) == grown);
 }
 
 TEST_CASE("cuda: a step is started before the one that draws its token is finished") {
@@ -187,17 +256,22 @@ TEST_CASE("cuda: what does not fit the device is refused with the figures") {
   if (!has_cuda()) return;
   const auto model = load(testdata("tiny-llama"));
   try {
-    Session::create(model, {.device = "cuda", .context = 2000000});
+    Session::create(model, {.device = "cuda", .context = 1500000});
     FAIL("not refused");
   } catch (const Error& error) {
     CHECK(error.code() == ExitCode::kResource);
     const std::string what = error.what();
     for (const char* part : {"needs ", "(weights ", ", key-value cache ", ", activations ",
-                             " free; --device cpu, a smaller --ctx, or fewer bits"}) {
+                             " free; --gpu-layers 1 fits; --device cpu, a smaller --ctx, or"}) {
       CHECK_MESSAGE(what.find(part) != std::string::npos, what);
     }
   }
-  const auto fallen_back = Session::create(model, {.device = "auto", .context = 2000000});
+  const auto split =
+      Session::create(model, {.device = "auto", .context = 1500000, .gpu_layers = 1});
+  CHECK(split->backend_name() == "cpu+cuda");
+  CHECK_THROWS_AS(Session::create(model, {.device = "auto", .context = 5000000, .gpu_layers = 1}),
+                  Error);
+  const auto fallen_back = Session::create(model, {.device = "auto", .context = 1500000});
   CHECK(fallen_back->backend_name() == "cpu");
 }
 
