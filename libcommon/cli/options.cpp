@@ -87,8 +87,8 @@ std::vector<OptionDecl> session_options(CommonOptions& common) {
        .value = "TYPE",
        .help =
            "Element type of cached keys and values: f32 is exact; f16 and bf16 take half of the "
-           "memory and of the reading at long contexts, int8 a quarter; auto is f32, on a GPU "
-           "f16.",
+           "memory and of the reading at long contexts, int8 a quarter; auto is f32, or f16 "
+           "where a GPU computes, if only some layers.",
        .target = &common.kv_type,
        .choices = {"auto", "f32", "f16", "bf16", "int8"}},
       {.flags = "--load",

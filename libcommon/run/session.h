@@ -75,7 +75,7 @@ struct SessionOptions {
   std::optional<int64_t> gpu_layers = {};
   bool record = true;  // on a GPU: a decode step is one launch (a CUDA graph), not one for each op
   Compute compute = Compute::kAuto;
-  // Of cached keys and values: F32, F16, BF16 or I8. Unset: F32, on a GPU F16.
+  // Of cached keys and values: F32, F16, BF16 or I8. Unset: F32, or F16 where a GPU computes.
   std::optional<DType> kv_type = {};
   LoadMode load = LoadMode::kAuto;
   bool sparse = true;      // dense matrices of many zeros are packed (graph/bitmask_weights.h)

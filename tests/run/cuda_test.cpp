@@ -10,6 +10,7 @@
 #include "libcommon/graph/fuse_run.h"
 #include "libcommon/run/batch.h"
 #include "libcommon/run/session.h"
+#include "libcommon/run/speed.h"
 #include "tests/run/models.h"
 
 namespace hone {
@@ -175,14 +176,15 @@ TEST_CASE("cuda: a model split between CPU and GPU computes what the CPU does") 
 TEST_CASE("cuda: a split model's parts have their own weights and caches") {
   if (!has_cuda()) return;
   const auto model = load(testdata("tiny-llama"));
-  const auto bytes = [&](std::optional<int64_t> layers) {
-    const auto session = Session::create(
+  const auto session_of = [&](std::optional<int64_t> layers) {
+    auto session = Session::create(
         model, {.device = "cuda", .context = 300, .gpu_layers = layers, .kv_type = DType::kF16});
     session->step(steps({5, 6, 7}));
-    return std::pair(session->parts(), session->memory());
+    return session;
   };
-  const auto [whole, all] = bytes(std::nullopt);
-  const auto [parts, together] = bytes(1);
+  const auto one = session_of(std::nullopt), two = session_of(1);
+  const std::vector<SessionPart> whole = one->parts(), parts = two->parts();
+  const SessionMemory all = one->memory(), together = two->memory();
   REQUIRE(whole.size() == 1);
   REQUIRE(parts.size() == 2);
   CHECK(parts[0].layers.count + parts[1].layers.count == whole[0].layers.count);
@@ -192,6 +194,26 @@ TEST_CASE("cuda: a split model's parts have their own weights and caches") {
   CHECK(together.weights - model->resident_bytes == parts[1].weights);
   CHECK(parts[1].weights < whole[0].weights);
   CHECK(parts[0].weights > 0);
+  CHECK(two->token_cost(9).cache_bytes == one->token_cost(9).cache_bytes);
+}
+
+TEST_CASE("cuda: the limit of a split model lies between those of its parts") {
+  if (!has_cuda()) return;
+  const auto session =
+      Session::create(load(testdata("tiny-llama")), {.device = "cuda", .gpu_layers = 1});
+  const MachinePeaks slow = {.read_bytes_per_second = 1e9, .flops_per_second = 1e9};
+  const MachinePeaks fast = {.read_bytes_per_second = 1e12, .flops_per_second = 1e12};
+  for (const SpeedTest& test : speed_tests({8}, {4}, {0}, {1})) {
+    const MachinePeaks same = peaks_in_turns(*session, test, slow, slow);
+    CHECK(same.read_bytes_per_second == doctest::Approx(1e9));
+    CHECK(same.flops_per_second == doctest::Approx(1e9));
+    // About half of the work takes next to no time.
+    const MachinePeaks mixed = peaks_in_turns(*session, test, slow, fast);
+    CHECK(mixed.read_bytes_per_second > 1.5e9);
+    CHECK(mixed.read_bytes_per_second < 4e9);
+    CHECK(mixed.flops_per_second > 1.5e9);
+    CHECK(mixed.flops_per_second < 4e9);
+  }
 }
 
 TEST_CASE("cuda: a split model's texts are the CPU's, sampled, side by side, as caches grow") {
