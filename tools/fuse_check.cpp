@@ -1,7 +1,6 @@
 // hone-fuse-check: which chains of a model's ops run as one, why others do not, what that saves,
 // and whether the fused ops compute the same.
 #include <cstdio>
-#include <fstream>
 #include <memory>
 
 #include "kernels/open.h"
@@ -9,6 +8,7 @@
 #include "libcommon/cli/tool.h"
 #include "libcommon/graph/execute.h"
 #include "libcommon/graph/fuse_run.h"
+#include "libcommon/io/byte_sink.h"
 #include "libcommon/model/model_io.h"
 
 using namespace hone;
@@ -108,11 +108,7 @@ FuseReport from_model(std::unique_ptr<CheckpointReader> reader, Backend& backend
 }
 
 void write_dot(const FuseReport& report) {
-  if (options.dot.empty()) return;
-  std::ofstream file(options.dot, std::ios::binary);
-  file << dot_text(report.before, report.after);
-  file.close();
-  if (!file) throw_errno(options.dot, "cannot be written");
+  if (!options.dot.empty()) write_text(options.dot, dot_text(report.before, report.after));
 }
 
 ExitCode verdict(const FuseReport& report) {
@@ -149,8 +145,7 @@ std::vector<OptionDecl> declared_options() {
       {"MODEL", "", "Model: a path, random:SHAPE, or - for standard input.", &options.model},
       {"--tokens", "N", "Tokens of the step that is costed and run.", &options.tokens},
       {"--seed", "N", "Seed of the random token ids.", &options.seed},
-      {"--require", "NAME", "Exit with 1 unless this fusion applies somewhere. May be repeated.",
-       &options.require},
+      {"--require", "NAME", "Exit with 1 unless this fusion applies somewhere.", &options.require},
       {.flags = "--tolerance",
        .value = "X",
        .help = "Largest difference over largest magnitude that a fused chain may have, in place of "

@@ -65,14 +65,12 @@ std::vector<hone::OptionDecl> declarations() {
        .group = "What goes"},
       {.flags = "--include",
        .value = "REGEX",
-       .help =
-           "Prune the matrices whose names contain a match, instead of all Linear layers; may be "
-           "repeated.",
+       .help = "Prune the matrices whose names contain a match, instead of all Linear layers.",
        .target = &options.include,
        .group = "Which tensors"},
       {.flags = "--exclude",
        .value = "REGEX",
-       .help = "Leave these out; may be repeated.",
+       .help = "Leave these out.",
        .target = &options.exclude,
        .group = "Which tensors"},
       {.flags = "--round-to",

@@ -76,21 +76,18 @@ std::vector<hone::OptionDecl> declarations() {
        .group = "Scheme"},
       {.flags = "--set",
        .value = "REGEX=SCHEME",
-       .help =
-           "Another scheme for the tensors whose names contain a match; none leaves them. May be "
-           "repeated; the first match wins.",
+       .help = "Another scheme for the tensors whose names contain a match; none leaves them. "
+               "The first match wins.",
        .target = &options.sets,
        .group = "Which tensors"},
       {.flags = "--include",
        .value = "REGEX",
-       .help =
-           "Quantize the matrices whose names contain a match, instead of all Linear layers; may "
-           "be repeated.",
+       .help = "Quantize the matrices whose names contain a match, instead of all Linear layers.",
        .target = &options.include,
        .group = "Which tensors"},
       {.flags = "--exclude",
        .value = "REGEX",
-       .help = "Leave these as they are; may be repeated.",
+       .help = "Leave these as they are.",
        .target = &options.exclude,
        .group = "Which tensors"},
       {.flags = "--requantize",

@@ -1,34 +1,38 @@
 #include "libcommon/compress/report.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 
 #include "libcommon/base/error.h"
+#include "libcommon/io/byte_sink.h"
 
 namespace hone {
 
-void write_report(const std::string& path, const Json& report) {
-  const std::string text = report.dump(2) + "\n";
-  const std::string temporary = path + ".tmp-" + std::to_string(getpid());
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  if (file == nullptr) throw_errno(path, "cannot write the report");
-  bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  written = std::fclose(file) == 0 && written;
-  if (!written || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int number = errno;
-    unlink(temporary.c_str());
-    errno = number;
-    throw_errno(path, "cannot write the report");
+void check_report_places(const ReportPlaces& places) {
+  if (places.dry_run) return;
+  const std::string& file = places.file;
+  if (places.output == "-" && (places.json || file == "-")) {
+    throw usage_error(std::string(places.json ? "--json" : "--report -") +
+                      ": standard output is taken by the model; use -o or --report FILE");
   }
+  if (file.empty() || file == "-") return;
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (fs::is_directory(file, ignored)) {
+    throw resource_error(file + ": cannot write the report: is a directory");
+  }
+  const fs::path parent = fs::path(parent_directory(file)).lexically_normal();
+  const fs::path made = fs::path(parent_directory(places.output + "/x")).lexically_normal();
+  if (fs::is_directory(parent, ignored) || parent == made) return;
+  throw resource_error(file + ": cannot write the report: no directory '" + parent.string() + "'");
 }
 
-void check_json_place(bool json, bool dry_run, const std::string& output) {
-  if (json && !dry_run && output == "-") {
-    throw usage_error("--json: standard output is taken by the model; use -o or --report FILE");
-  }
+void write_reports(const ReportPlaces& places, const Json& report) {
+  const std::string text = report.dump(2) + "\n";
+  if (!places.file.empty()) write_text(places.file, text);
+  if (places.json) print_result(text);
 }
 
 std::string table_text(const std::vector<std::vector<std::string>>& rows) {

@@ -8,11 +8,18 @@
 
 namespace hone {
 
-// Writes `report` to `path` whole or not at all (temporary file, rename). Exit 4 on failure.
-void write_report(const std::string& path, const Json& report);
+// Where a stage's report goes.
+struct ReportPlaces {
+  std::string file;    // --report; "": none, "-": stdout
+  bool json = false;   // --json: stdout
+  std::string output;  // -o, the model's own place
+  bool dry_run = false;
+};
 
-// Error(kUsage) where --json would put the report beside the model on standard output.
-void check_json_place(bool json, bool dry_run, const std::string& output);
+// Before the work: Error where the report would lie beside the model on standard output (usage) or
+// where no file can be. A directory that the stage itself makes may be one.
+void check_report_places(const ReportPlaces& places);
+void write_reports(const ReportPlaces& places, const Json& report);
 
 // Columns padded to their widest cell; the first is left-aligned, the others right. First row:
 // head.

@@ -121,4 +121,10 @@ PendingFile ByteSink::release() {
   return file;
 }
 
+void write_text(const std::string& where, std::string_view text) {
+  ByteSink sink(where, {.force_terminal = true});
+  sink.write(text);
+  sink.finish();
+}
+
 }  // namespace hone

@@ -59,4 +59,7 @@ class ByteSink {
   uint64_t passed_on_ = 0;
 };
 
+// A text for people or programs: whole or not at all in a file, at once elsewhere. "-": stdout.
+void write_text(const std::string& where, std::string_view text);
+
 }  // namespace hone

@@ -149,7 +149,8 @@ void check_memory(const PruneOptions& options, int64_t needed) {
 ExitCode run_prune(const PruneOptions& options) {
   const PruneRequest request = parse_prune_options(options);
   const SinkOptions sink{.shard_bytes = parse_bytes(options.shard_size, "--shard-size")};
-  check_json_place(options.json, options.dry_run, options.output);
+  const ReportPlaces places{options.report, options.json, options.output, options.dry_run};
+  check_report_places(places);
   if (options.model == "-") require_piped_stdin();
   std::unique_ptr<CheckpointReader> reader = open_model(options.model);
   const ModelSpec spec = spec_from_checkpoint(reader->header(), reader->subject());
@@ -178,9 +179,7 @@ ExitCode run_prune(const PruneOptions& options) {
                {.threads = threads, .label = "pruning", .statistics = [&] {
                   return Json{{"prune", totals_json(plan, request)}};
                 }});
-  const Json report = report_json(plan, options, request);
-  if (!options.report.empty()) write_report(options.report, report);
-  if (options.json) print_result(report.dump(2) + "\n");
+  write_reports(places, report_json(plan, options, request));
   say_summary(plan, request, sizes);
   return ExitCode::kOk;
 }

@@ -140,7 +140,8 @@ void say_summary(const QuantizePlan& plan, const Sizes& sizes) {
 ExitCode run_quantize(const QuantizeOptions& options) {
   const Recipe recipe(options);  // options that do not parse are refused before a model is opened
   const SinkOptions sink{.shard_bytes = parse_bytes(options.shard_size, "--shard-size")};
-  check_json_place(options.json, options.dry_run, options.output);
+  const ReportPlaces places{options.report, options.json, options.output, options.dry_run};
+  check_report_places(places);
   if (options.model == "-") require_piped_stdin();
   const std::unique_ptr<CheckpointReader> reader = open_model(options.model);
   const QuantizePlan plan = plan_quantization(reader->header(), reader->subject(), options);
@@ -159,9 +160,7 @@ ExitCode run_quantize(const QuantizeOptions& options) {
                {.threads = threads, .label = "quantizing", .statistics = [&] {
                   return Json{{"quantize", totals_json(plan)}};
                 }});
-  const Json report = report_json(plan);
-  if (!options.report.empty()) write_report(options.report, report);
-  if (options.json) print_result(report.dump(2) + "\n");
+  write_reports(places, report_json(plan));
   say_summary(plan, sizes);
   return ExitCode::kOk;
 }
