@@ -30,6 +30,20 @@ std::regex parse_name_regex(const std::string& text, const std::string& option) 
   }
 }
 
+std::vector<std::string> unmatched(const std::vector<std::string>& expressions,
+                                   const std::string& option,
+                                   const std::vector<std::string>& names) {
+  std::vector<std::string> faults;
+  for (const std::string& text : expressions) {
+    const std::regex expression = parse_name_regex(text, option);
+    const bool found = std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+      return std::regex_search(name, expression);
+    });
+    if (!found) faults.push_back(option + " '" + text + "' matches no tensor");
+  }
+  return faults;
+}
+
 TargetFilter::TargetFilter(const std::vector<std::string>& include,
                            const std::vector<std::string>& exclude)
     : include_(parse_all(include, "--include")), exclude_(parse_all(exclude, "--exclude")) {}

@@ -14,6 +14,12 @@ namespace hone {
 // `option` when it does not parse.
 std::regex parse_name_regex(const std::string& text, const std::string& option);
 
+// "--exclude 'nrom' matches no tensor", for each of an option's expressions that finds none of
+// `names`: a slip of the pen, mostly.
+std::vector<std::string> unmatched(const std::vector<std::string>& expressions,
+                                   const std::string& option,
+                                   const std::vector<std::string>& names);
+
 class TargetFilter {
  public:
   TargetFilter(const std::vector<std::string>& include, const std::vector<std::string>& exclude);

@@ -75,6 +75,17 @@ class MaskPlanner {
   }
 
  private:
+  void warn_of_unmatched() const {
+    std::vector<std::string> names;
+    for (const TensorSpec& tensor : planner_.spec.tensors) names.push_back(tensor.name);
+    for (const auto& [texts, option] : {std::pair(planner_.options.include, "--include"),
+                                        std::pair(planner_.options.exclude, "--exclude")}) {
+      for (const std::string& fault : unmatched(texts, option, names)) {
+        log_warning(planner_.reader.subject() + ": " + fault);
+      }
+    }
+  }
+
   void find_targets() {
     for (const TensorSpec& tensor : planner_.spec.tensors) {
       if (filter_.chosen(tensor)) {
@@ -89,6 +100,7 @@ class MaskPlanner {
       throw usage_error(planner_.reader.subject() +
                         ": no tensor to prune; do --include and --exclude leave any?");
     }
+    warn_of_unmatched();
     for (const auto& [index, tensor] : targets_) {
       if (is_block(header_.tensors[static_cast<size_t>(index)].type)) ++blocks_;
     }

@@ -55,6 +55,7 @@ class Planner {
     result_.plan = plan_stage(header_, std::move(steps_));
     write_config();
     add_notes();
+    note_unmatched(weights);
     return std::move(result_);
   }
 
@@ -268,6 +269,18 @@ class Planner {
     note(turned_,
          "are Conv1D matrices, written [out, in]; transformers cannot load a quantized "
          "Conv1D");
+  }
+
+  void note_unmatched(const std::vector<StoredWeight>& weights) {
+    std::vector<std::string> names;
+    for (const StoredWeight& weight : weights) names.push_back(weight.name);
+    std::vector<std::string> sets;
+    for (const std::string& text : options_.sets) sets.push_back(text.substr(0, text.rfind('=')));
+    for (const auto& [texts, option] :
+         {std::pair(options_.include, "--include"), std::pair(options_.exclude, "--exclude"),
+          std::pair(sets, "--set")}) {
+      std::ranges::move(unmatched(texts, option, names), std::back_inserter(result_.notes));
+    }
   }
 
   const CheckpointHeader& header_;
