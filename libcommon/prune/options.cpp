@@ -78,8 +78,7 @@ void check_groups(const PruneOptions& options, const std::optional<double>& spar
       1.0 - static_cast<double>(request.groups.keep) / static_cast<double>(request.groups.total);
   if (sparsity && std::fabs(*sparsity - implied) > 1e-9) {
     throw usage_error("--sparsity " + options.sparsity + " does not fit --pattern " +
-                      options.pattern + ", whose sparsity is " + std::to_string(implied) +
-                      "; leave it out");
+                      options.pattern + "; leave it out");
   }
   if (!options.scope.empty()) {
     throw usage_error("--scope has no meaning with --pattern " + options.pattern);
@@ -113,7 +112,10 @@ PruneRequest parse_prune_options(const PruneOptions& options) {
     throw usage_error("--threshold goes with --pattern unstructured and without --sparsity");
   }
   if (threshold && *threshold < 0) throw usage_error("--threshold must not be negative");
-  if (options.round_to < 0) throw usage_error("--round-to must not be negative");
+  const bool structured = request.pattern == PatternKind::kStructured;
+  if (!structured && (options.norm != "l2" || options.round_to != 0)) {
+    throw usage_error("--norm and --round-to have no meaning with --pattern " + options.pattern);
+  }
   if (request.pattern == PatternKind::kGroups) {
     check_groups(options, sparsity, request);
   } else if (threshold) {
@@ -122,7 +124,7 @@ PruneRequest parse_prune_options(const PruneOptions& options) {
   } else {
     check_amount(options, sparsity, request);
   }
-  if (request.pattern == PatternKind::kStructured) {
+  if (structured) {
     const bool filtered = !options.include.empty() || !options.exclude.empty();
     if (filtered || !options.scope.empty()) {
       throw usage_error("--pattern " + options.pattern +

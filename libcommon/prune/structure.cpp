@@ -11,6 +11,8 @@ namespace hone {
 namespace {
 
 constexpr int64_t kUsualMultiple = 32;
+// By StructureKind.
+constexpr const char* kUnitNames[] = {"neurons", "key-value heads", "neurons", "layers"};
 
 // The elements of a tensor's axis that belong to one unit.
 struct UnitAxis {
@@ -63,6 +65,18 @@ void apply_units(const TensorSpec& tensor, bool out_in, const UnitAxis& axis,
   (rows ? selected.keep_rows : selected.keep_columns) = expand_units(units, axis.size);
 }
 
+// Refuses a share that takes all units or, rounded, none. Rows lose outputs in any case.
+void check_share(const ModelSpec& spec, const StructureRequest& request) {
+  const int64_t before = units_before(spec, request.kind);
+  const int64_t after = units_after(spec, request);
+  const std::string units =
+      std::to_string(before) + " " + kUnitNames[static_cast<size_t>(request.kind)];
+  if (after < 1) throw usage_error("--sparsity: nothing would be left of " + units);
+  if (after < before || request.sparsity == 0 || request.kind == StructureKind::kRows) return;
+  throw usage_error("--sparsity: too small a share, rounded none of " + units + " would go" +
+                    (request.kind == StructureKind::kFfn ? "; see --round-to" : ""));
+}
+
 std::vector<int64_t> first_units(int64_t count) {
   std::vector<int64_t> units(static_cast<size_t>(count));
   std::iota(units.begin(), units.end(), 0);
@@ -108,11 +122,7 @@ void check_structure(const ModelSpec& spec, const StructureRequest& request,
   if (ffn && spec.architecture == "bloom") {
     throw usage_error(fixed + "FFN neurons are left (always 4 * hidden); prune layers instead");
   }
-  if (units_after(spec, request) < 1) {
-    throw usage_error("--sparsity " + std::to_string(request.sparsity) +
-                      ": nothing would be left of " +
-                      std::to_string(units_before(spec, request.kind)));
-  }
+  check_share(spec, request);
 }
 
 int64_t units_before(const ModelSpec& spec, StructureKind kind) {
