@@ -122,12 +122,18 @@ void print_results(const Json& results) {
 // The verdict against --baseline, a line for each test.
 ExitCode judge(const std::vector<Json>& rows, const Json& baseline) {
   const double limit = parse_share(options.max_slowdown, "--max-slowdown");
+  const auto comparisons = compare_to_baseline(rows, baseline, limit, options.baseline);
   ExitCode code = ExitCode::kOk;
-  for (const Comparison& c : compare_to_baseline(rows, baseline, limit, options.baseline)) {
+  for (const Comparison& c : comparisons) {
     char ratio[32];
     std::snprintf(ratio, sizeof ratio, "%.3fx ", c.ratio);
     log_note(c.test + ": " + (c.verdict == Verdict::kNew ? "" : ratio) + verdict_name(c.verdict));
     if (c.verdict == Verdict::kSlower) code = ExitCode::kVerdict;
+  }
+  if (std::ranges::all_of(comparisons, [](auto& c) { return c.verdict == Verdict::kNew; })) {
+    throw Error(options.baseline +
+                ": has none of these tests; are models, threads and batch named "
+                "as they were then?");
   }
   return code;
 }
@@ -155,15 +161,12 @@ std::vector<SpeedTest> wanted_tests(const std::vector<int64_t>& batches) {
 }
 
 ExitCode measure() {
-  if (options.text.empty() && !options.against.empty()) {
-    throw usage_error("--against needs a --text to compare on");
-  }
+  check_benchmark_options(options);
   const std::vector<int> threads = thread_counts();
   const std::vector<int64_t> batches = numbers(options.batch, "--batch", 1);
   const std::vector<SpeedTest> tests = wanted_tests(batches);
   Json baseline;
   if (!options.baseline.empty()) {
-    parse_share(options.max_slowdown, "--max-slowdown");
     baseline = parse_json(read_for_all(options.baseline, ranks), options.baseline);
     compare_to_baseline({}, baseline, 0, options.baseline);  // refused before the work, not after
   }
@@ -177,6 +180,7 @@ ExitCode measure() {
                   {"results", Json::array()},
                   {"quality", Json::array()}};
   if (ranks) results["ranks"] = ranks->size();
+  check_fit(subjects, tests);
   for (BenchmarkSubject& subject : subjects) {
     results["models"].push_back(model_row(subject, first_token(subject)));
   }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "libcommon/bench/baseline.h"
 #include "libcommon/cli/tool.h"
 #include "libcommon/quant/scheme.h"
 
@@ -33,6 +34,20 @@ struct BenchmarkOptions {
   bool machine = false;
   bool no_speed = false;
 };
+
+// Refuses what contradicts itself or does not parse, before any work.
+inline void check_benchmark_options(const BenchmarkOptions& o) {
+  if (o.common.json + o.csv + o.markdown > 1) {
+    throw usage_error("give one of --json, --csv and --md");
+  }
+  if (o.no_speed && (o.csv || o.markdown)) {
+    throw usage_error("--csv and --md write speed results, --no-speed measures none");
+  }
+  if (o.text.empty() && !o.against.empty()) {
+    throw usage_error("--against needs a --text to compare on");
+  }
+  parse_share(o.max_slowdown, "--max-slowdown");
+}
 
 inline ToolDecl declare_benchmark(BenchmarkOptions& o, std::function<ExitCode()> run) {
   const std::string speed = "Speed";

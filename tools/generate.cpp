@@ -136,6 +136,7 @@ int prompts_given() {
   const int given = options.prompt_given + !options.file.empty() + !options.token_ids.empty() +
                     !options.prompt_argument.empty() + !options.prompts.empty();
   if (given > 1) throw usage_error("give one of -p, -f, --token-ids, --prompts and PROMPT");
+  if (options.dump_logits && !options.common.json) throw usage_error("--dump-logits needs --json");
   if (options.model == "-" && (options.file == "-" || options.prompts == "-")) {
     throw usage_error("model and prompt cannot both be standard input");
   }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/bench/gpu_meter.h"
 #include "libcommon/bench/measure.h"
@@ -98,6 +99,17 @@ bool uses_cpu(const BenchmarkSubject& subject) {
 
 bool uses_gpu(const BenchmarkSubject& subject) {
   return subject.engine.session->parts().back().backend == "cuda";
+}
+
+void check_fit(const std::vector<BenchmarkSubject>& subjects, const std::vector<SpeedTest>& tests) {
+  for (const BenchmarkSubject& subject : subjects) {
+    const int64_t context = subject.engine.session->context();
+    for (const SpeedTest& test : tests) {
+      if (test.depth + test.tokens <= context) continue;
+      throw usage_error(subject.name + ": " + test.name() + " takes more positions than the " +
+                        std::to_string(context) + " of its context; see --ctx");
+    }
+  }
 }
 
 SpeedResults measure_speed(std::vector<BenchmarkSubject>& subjects,

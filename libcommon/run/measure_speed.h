@@ -19,6 +19,9 @@ using Peaks = std::map<int, MachinePeaks>;  // by number of threads; 0: of the G
 bool uses_cpu(const BenchmarkSubject& subject);
 bool uses_gpu(const BenchmarkSubject& subject);
 
+// Refuses tests of more positions than a subject's context has.
+void check_fit(const std::vector<BenchmarkSubject>& subjects, const std::vector<SpeedTest>& tests);
+
 struct SpeedResults {
   std::vector<Json> rows;   // speed_row of each test and subject
   int64_t probe_bytes = 0;  // memory that the readings took meanwhile

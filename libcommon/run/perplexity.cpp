@@ -134,10 +134,10 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 std::vector<TextWindow> text_windows(std::span<const int32_t> ids, int64_t context,
                                      int64_t stride) {
-  if (context < 2) throw usage_error("--ctx must be at least 2 to predict anything");
+  if (context < 2) throw usage_error("--context must be at least 2 to predict anything");
   if (stride < 1 || stride > context) throw usage_error("--stride must be from 1 to the context");
   const auto total = static_cast<int64_t>(ids.size());
-  if (total < 2) throw Error("the text has fewer than 2 tokens: nothing to predict");
+  if (total < 2) throw Error("--text: fewer than 2 tokens, nothing to predict");
   std::vector<TextWindow> windows;
   int64_t scored_to = 1;  // ids before this have been scored; the very first never is
   for (int64_t begin = 0; begin < total; begin += stride) {
@@ -166,6 +166,7 @@ std::vector<TextWindow> document_windows(const std::vector<std::vector<int32_t>>
     }
     if (window.ids.size() >= 2) windows.push_back(std::move(window));
   }
+  if (windows.empty()) throw Error("--text: no document has 2 tokens, nothing to predict");
   return windows;
 }
 

@@ -1,5 +1,6 @@
 #include "libcommon/run/prompts.h"
 
+#include <algorithm>
 #include <charconv>
 #include <limits>
 #include <sstream>
@@ -118,11 +119,8 @@ std::vector<int32_t> parse_token_ids(const std::string& text, const std::string&
   std::vector<int32_t> ids;
   const char* at = text.data();
   const char* const end = at + text.size();
-  while (at < end) {
-    if (*at == ',' || *at == ' ') {
-      ++at;
-      continue;
-    }
+  const auto skip_spaces = [&] { at = std::find_if(at, end, [](char c) { return c != ' '; }); };
+  for (bool comma = false; skip_spaces(), comma || at < end; skip_spaces()) {
     int32_t id = 0;
     const auto [next, fault] = std::from_chars(at, end, id);
     if (fault != std::errc() || id < 0 || (next < end && *next != ',' && *next != ' ')) {
@@ -130,6 +128,9 @@ std::vector<int32_t> parse_token_ids(const std::string& text, const std::string&
     }
     ids.push_back(id);
     at = next;
+    skip_spaces();
+    comma = at < end && *at == ',';
+    at += comma;
   }
   return ids;
 }

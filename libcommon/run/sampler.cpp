@@ -22,13 +22,13 @@ namespace {
 
 void check_sampler_options(const SamplerOptions& o) {
   if (!(o.temperature >= 0) || std::isinf(o.temperature)) {
-    refuse("--temperature", o.temperature, "0 (greedy) or more");
+    refuse("--temperature", o.temperature, "0 (greedy) or more, and finite");
   }
   if (o.top_k < 0) refuse("--top-k", static_cast<double>(o.top_k), "0 (all) or more");
   if (!(o.top_p > 0 && o.top_p <= 1)) refuse("--top-p", o.top_p, "above 0 and at most 1");
   if (!(o.min_p >= 0 && o.min_p <= 1)) refuse("--min-p", o.min_p, "from 0 to 1");
   if (!(o.repetition_penalty > 0) || std::isinf(o.repetition_penalty)) {
-    refuse("--repetition-penalty", o.repetition_penalty, "above 0; 1 is none");
+    refuse("--repetition-penalty", o.repetition_penalty, "above 0 and finite; 1 is none");
   }
   if (o.penalty_window < 0) {
     refuse("--penalty-window", static_cast<double>(o.penalty_window), "0 (all) or more");

@@ -71,7 +71,7 @@ TEST_CASE("prompts: each fault names file and line") {
 TEST_CASE("token ids on the command line") {
   CHECK(parse_token_ids("1,2 3", "--token-ids") == std::vector<int32_t>{1, 2, 3});
   CHECK(parse_token_ids("", "--token-ids").empty());
-  for (const char* bad : {"a", "1,-2", "1x", "99999999999"}) {
+  for (const char* bad : {"a", "1,-2", "1x", "99999999999", "1,,2", "1,", ",1"}) {
     CHECK_THROWS_AS(parse_token_ids(bad, "--token-ids"), Error);
   }
 }
