@@ -97,7 +97,7 @@ class Joiner {
     if (weight.index >= 0 && weight.scale < 0) view.columns = indexed_columns(weight);
     view.row_stride = payload.rows() == 0 ? 0 : payload.bytes() / payload.rows();
     if (weight.index >= 0) check_index(weight);
-    if (payload_row_bytes_of(weight) != view.row_stride) {
+    if (payload.rows() > 0 && payload_row_bytes_of(weight) != view.row_stride) {
       refuse(weight, "has rows of " + std::to_string(view.row_stride) + " bytes, its shape needs " +
                          std::to_string(payload_row_bytes_of(weight)));
     }

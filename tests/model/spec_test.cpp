@@ -205,6 +205,8 @@ TEST_CASE("a checkpoint must hold what its config promises") {
   header = bare_header();
   header.tensors.push_back({"model.vision.weight", DType::kF32, {4}});
   CHECK(contains(refused(header), "'model.vision.weight' is unknown to model_type 'llama'"));
+  header.tensors.back() = {"model.vision.weight", DType::kF32, {0, 5}};
+  CHECK(contains(refused(header), "'model.vision.weight' is unknown to model_type 'llama'"));
   header = bare_header();
   header.tensors.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", DType::kF32, {4}});
   CHECK(refused(header).empty());
