@@ -246,6 +246,11 @@ class KeyMaker {
     if (first.attention.window > 0 && architecture_.mixed_layer_types) {
       refuse("a sliding window of model_type " + spec_.architecture);
     }
+    // No key holds it: readers know one activation of each architecture.
+    const Activation known = first.ffn.gated ? Activation::kSilu : Activation::kGeluTanh;
+    if (first.ffn.activation != known) {
+      refuse(std::string("an activation other than ") + (first.ffn.gated ? "silu" : "gelu_new"));
+    }
     if (spec_.rope.scaling == RopeScaling::kDynamic) refuse("rope_type 'dynamic'");
     if (!spec_.rope.truncate) refuse("yarn without truncate");
   }

@@ -175,9 +175,11 @@ TEST_CASE("what GGUF cannot hold is refused with advice") {
   CheckpointHeader header = reader->header();
   size_t q = 0;
   while (!header.tensors[q].name.ends_with("q_proj.weight")) ++q;
-  header.tensors[q].type = DType::kQ6_K;
-  header.tensors[q].shape.back() = 256;
   Json config = parse_json(header.files["config.json"], "test");
+  config["hidden_act"] = "gelu";
+  header.files["config.json"] = config.dump();
+  refused(header, "an activation other than silu has no form in GGUF");
+  config["hidden_act"] = "silu";
   const auto dynamic = open_model(tiny("llama-dynamic"));
   refused(dynamic->header(), "rope_type 'dynamic' has no form in GGUF");
   config["quantization_config"] = parse_json(R"({"quant_method": "compressed-tensors",
