@@ -10,9 +10,7 @@ namespace {
 std::vector<int32_t> prompt_ids(const Prompt& prompt, const Tokenizer* tokenizer) {
   if (!prompt.token_ids.empty()) return prompt.token_ids;
   if (tokenizer == nullptr) throw usage_error("this model has no tokenizer; use --token-ids");
-  std::vector<int32_t> ids = tokenizer->encode(prompt.text, /*add_special_tokens=*/true);
-  if (ids.empty()) throw usage_error("the prompt is empty");
-  return ids;
+  return tokenizer->encode(prompt.text, /*add_special_tokens=*/true);
 }
 
 GenerateRequest request_for(const Prompt& prompt, const Tokenizer* tokenizer,
@@ -25,6 +23,7 @@ GenerateRequest request_for(const Prompt& prompt, const Tokenizer* tokenizer,
   if (tokenizer != nullptr && !options.ignore_eos) request.stop_ids = tokenizer->eos();
   if (prompt.temperature) request.sampler.temperature = *prompt.temperature;
   if (prompt.seed) request.sampler.seed = *prompt.seed;
+  if (!prompt.id.is_null()) request.name = "prompt " + prompt.id.dump();
   return request;
 }
 

@@ -28,6 +28,22 @@ void check_request(const GenerateRequest& request, const Session& session) {
     throw usage_error("the prompt has " + std::to_string(length) + " tokens, the context is " +
                       std::to_string(session.context()) + "; see --ctx");
   }
+  for (int32_t id : request.ids) {
+    if (id >= 0 && id < session.vocab()) continue;
+    throw usage_error("token id " + std::to_string(id) + ": " + session.model().subject + " has " +
+                      std::to_string(session.vocab()) + " ids");
+  }
+}
+
+void check_all(std::span<const GenerateRequest> requests, const Session& session) {
+  for (const GenerateRequest& request : requests) {
+    try {
+      check_request(request, session);
+    } catch (const Error& error) {
+      if (request.name.empty()) throw;
+      throw Error(request.name + ": " + error.what(), error.code());
+    }
+  }
 }
 
 // A sequence of the session and the request that it is working on.
@@ -308,7 +324,7 @@ const char* finish_name(Finish finish) {
 
 std::vector<GenerateResult> generate(Session& session, std::span<const GenerateRequest> requests,
                                      const GenerateControl& control) {
-  for (const GenerateRequest& request : requests) check_request(request, session);
+  check_all(requests, session);
   return Run(session, requests, control).run();
 }
 

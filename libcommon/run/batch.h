@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "libcommon/run/sampler.h"
@@ -20,6 +21,7 @@ struct GenerateRequest {
   std::vector<int32_t> stop_ids;  // any of them ends the text (and is not part of the result)
   SamplerOptions sampler;
   bool log_probabilities = false;
+  std::string name = {};  // "prompt 3" in messages, where there are several
 };
 
 enum class Finish : uint8_t {
@@ -56,8 +58,9 @@ struct GenerateControl {
   GenerateStatistics* statistics = nullptr;
 };
 
-// Results in the order of the requests. Throws Error(kUsage) for an empty prompt, a prompt that
-// does not fit the context (names --ctx) and sampler options out of range, before the first step.
+// Results in the order of the requests. Throws Error(kUsage) for an empty prompt, ids that the
+// model has not, a prompt that does not fit the context (names --ctx) and sampler options out of
+// range, before the first step.
 std::vector<GenerateResult> generate(Session& session, std::span<const GenerateRequest> requests,
                                      const GenerateControl& control = {});
 
