@@ -246,6 +246,9 @@ class KeyMaker {
     if (first.attention.window > 0 && architecture_.mixed_layer_types) {
       refuse("a sliding window of model_type " + spec_.architecture);
     }
+    if (architecture_.qk_norm && first.attention.qkv_bias) {  // llama.cpp would not load it
+      refuse("attention_bias of model_type " + spec_.architecture);
+    }
     // No key holds it: readers know one activation of each architecture.
     const Activation known = first.ffn.gated ? Activation::kSilu : Activation::kGeluTanh;
     if (first.ffn.activation != known) {

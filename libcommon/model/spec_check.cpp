@@ -43,7 +43,8 @@ StoredNames names_of(const CheckpointHeader& header) {
 Json config_of(const CheckpointHeader& header, const std::string& subject) {
   const auto file = header.files.find("config.json");
   if (file == header.files.end()) {
-    throw Error(subject + ": has no config.json; a model is a directory, stream or GGUF file");
+    throw Error(subject +
+                ": has no config.json; is it one file of a directory? give the directory");
   }
   return parse_json(file->second, subject + ": config.json");
 }

@@ -197,6 +197,25 @@ TEST_CASE("what GGUF cannot hold is refused with advice") {
   refused(header, "is stored as int4 in groups of 8, which GGUF has not; use --scheme q4_0");
 }
 
+TEST_CASE("biases beside norms of q and k are refused: llama.cpp would not load the file") {
+  testing::TemporaryDirectory directory;
+  CheckpointHeader header = open_model(tiny("qwen3"))->header();
+  Json config = parse_json(header.files["config.json"], "test");
+  config["attention_bias"] = true;
+  header.files["config.json"] = config.dump();
+  for (size_t i = 0, count = header.tensors.size(); i < count; ++i) {
+    TensorInfo bias = header.tensors[i];
+    if (bias.name.find("self_attn") == std::string::npos || bias.shape.size() != 2) continue;
+    bias.name.replace(bias.name.rfind("weight"), 6, "bias");
+    bias.shape.pop_back();
+    header.tensors.push_back(bias);
+  }
+  const auto writer = create_model(directory / "x.gguf", {});
+  const std::string text = error_of([&] { writer->begin(header); });
+  CAPTURE(text);
+  CHECK(contains(text, "attention_bias of model_type qwen3 has no form in GGUF"));
+}
+
 TEST_CASE("foreign files are refused by name") {
   testing::TemporaryDirectory directory;
   const std::string path = directory / "llama.gguf";

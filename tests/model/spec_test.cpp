@@ -174,10 +174,13 @@ TEST_CASE("what is not implemented is refused by name") {
   refused("attention_bias", "no", "must be true or false");
   refused("rms_norm_eps", "tiny", "must be a number");
   refused("rope_scaling", {{"rope_type", "su"}}, "'su'");
-  const Json bloom = {{"model_type", "bloom"}, {"vocab_size", 96},
-                      {"hidden_size", 32},     {"n_layer", 1},
-                      {"n_head", 4},           {"apply_residual_connection_post_layernorm", true}};
+  Json bloom = {{"model_type", "bloom"}, {"vocab_size", 96},
+                {"hidden_size", 32},     {"n_layer", 1},
+                {"n_head", 4},           {"apply_residual_connection_post_layernorm", true}};
   CHECK(contains(refusal(bloom), "apply_residual_connection_post_layernorm true"));
+  bloom["apply_residual_connection_post_layernorm"] = false;
+  bloom["slow_but_exact"] = true;
+  CHECK(contains(refusal(bloom), "slow_but_exact true"));
   CHECK(contains(refusal(Json::array()), "is not a JSON object"));
   CHECK(contains(refusal(Json::object()), "model_type"));
 }
