@@ -28,6 +28,9 @@ std::string table_text(const std::vector<std::vector<std::string>>& rows);
 // For --dry-run: to stdout, as a table or as JSON.
 void print_result(const std::string& text);
 
+// "1 tensor", "28 tensors".
+std::string counted(int64_t count, const std::string& noun);
+
 // "12.3 %", "4.25": a number with so many decimals.
 std::string fixed_text(double value, int decimals);
 

@@ -125,12 +125,11 @@ void print_dry_run(const PrunePlan& plan, const PruneOptions& options, const Pru
 
 void say_summary(const PrunePlan& plan, const PruneRequest& request, const Sizes& sizes) {
   const Json total = totals_json(plan, request);
-  const std::string what = request.pattern == PatternKind::kStructured
-                               ? std::to_string(plan.tensors.size()) + " tensors and " +
-                                     std::to_string(plan.dropped_layers.size()) + " layers pruned, "
-                               : std::to_string(plan.tensors.size()) +
-                                     " tensors pruned, sparsity " +
-                                     fixed_text(total["sparsity"].get<double>(), 4) + ", ";
+  std::string what = counted(static_cast<int64_t>(plan.tensors.size()), "tensor");
+  what += request.pattern == PatternKind::kStructured
+              ? " and " + counted(static_cast<int64_t>(plan.dropped_layers.size()), "layer") +
+                    " pruned, "
+              : " pruned, sparsity " + fixed_text(total["sparsity"].get<double>(), 4) + ", ";
   log_note(what + human_bytes(static_cast<double>(sizes.before)) + " -> " +
            human_bytes(static_cast<double>(sizes.after)));
 }

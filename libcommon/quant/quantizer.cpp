@@ -125,7 +125,7 @@ void check_memory(const QuantizeOptions& options, int64_t needed) {
 void say_summary(const QuantizePlan& plan, const Sizes& sizes) {
   std::string text;
   for (const auto& [scheme, sum] : sums_by_scheme(plan)) {
-    text += (text.empty() ? "" : "; ") + std::to_string(sum.tensors) + " tensors " + scheme;
+    text += (text.empty() ? "" : "; ") + counted(sum.tensors, "tensor") + " " + scheme;
     if (sum.statistics.square_error > 0) {
       text += ", " + fixed_text(sum.statistics.snr_db(), 1) + " dB";
     }
