@@ -220,7 +220,7 @@ struct SampleArgs {
   Sampled* out;               // [rows]
   bool log_probabilities;     // Sampled::mass is wanted
   int64_t rows;
-  int64_t dim;  // at most 2^21
+  int64_t dim;  // at most kMostSampledIds
 };
 
 // ids[i] = drawn[(-1 - ids[i]) * stride] where ids[i] is negative, and 0 where that is negative

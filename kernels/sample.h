@@ -4,7 +4,7 @@
 // A logit's *distance* is how far it lies below the row's largest, after temperature, in halvings
 // of the probability: 32 bits, 26 of them behind the point. Tokens are ordered by it, the nearest
 // first, of equals the lowest id. A distance's *weight* is its probability relative to that of the
-// largest, in units of 2^-42; weights of a vocabulary add to less than 2^64. Both are exact
+// largest, in units of 2^-42; weights of kMostSampledIds add to less than 2^64. Both are exact
 // functions: what is rounded is rounded alike everywhere. The distance is as fine as a float's
 // mantissa, the weight is right to 1e-8.
 #pragma once
@@ -20,6 +20,7 @@ namespace hone {
 
 constexpr uint32_t kFarthest = ~uint32_t{0};
 constexpr int kDistanceFraction = 26;  // bits behind the point
+constexpr int64_t kMostSampledIds = int64_t{1} << 21;  // whose weights add to less than 2^64
 
 // What one row's token is drawn by. Steps are taken in the order of Hugging Face's generate():
 // repetition penalty, temperature, top-k, top-p, min-p, draw.

@@ -121,7 +121,7 @@ Sampled sample_row(const float* x, const SampleArgs& args, const SampleRow& row)
 }
 
 void sample(BackendContext& opaque, const SampleArgs& args) {
-  CHECK(args.dim <= int64_t{1} << 21);
+  CHECK(args.dim <= kMostSampledIds);
   own(opaque).pool.parallel_for(args.rows, 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       args.out[r] = sample_row(args.x + r * args.dim, args, args.settings[r]);

@@ -209,9 +209,11 @@ __device__ __forceinline__ int32_t draw(const Row& row, const SampleRow& setting
   return last_of(row, reach(row, true, drawn_unit(settings, mass), shared), shared);
 }
 
+constexpr int64_t words_of(int64_t ids) { return (ids + 31) / 32; }
+
 // A bit for each id in the text.
 __device__ __forceinline__ void mark_seen(const SampleRow& settings, int64_t dim, unsigned* seen) {
-  for (int64_t i = threadIdx.x; i < (dim + 31) / 32; i += kThreads) seen[i] = 0;
+  for (int64_t i = threadIdx.x; i < words_of(dim); i += kThreads) seen[i] = 0;
   sync_block();
   for (int64_t i = threadIdx.x; i < settings.text_length; i += kThreads) {
     const int32_t id = settings.text[i];
@@ -220,12 +222,13 @@ __device__ __forceinline__ void mark_seen(const SampleRow& settings, int64_t dim
   sync_block();
 }
 
-// unit_scale: of temperature 1. Dynamic shared memory: a bit for each id. One block has a
-// multiprocessor: without the 1, ptxas made room for two in registers, and spilled.
+// unit_scale: of temperature 1. bits: room for a bit of each id and row; shared memory would end
+// at 790 k ids, and what a penalty reads of it stays in L1. One block has a multiprocessor: without
+// the 1, ptxas made room for two in registers, and spilled.
 template <int kWidth>
 __global__ void __launch_bounds__(kThreads, 1)
     sample_kernel(const float* x, const SampleRow* settings, Sampled* out, int64_t dim,
-                  bool log_probabilities, float unit_scale) {
+                  bool log_probabilities, float unit_scale, unsigned* bits) {
   SIMT_SHARED(shared, Shared);
   start_next();
   wait_for_previous();
@@ -239,7 +242,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   }
   const Key mass = log_probabilities ? mass_within(row, kFarthest, shared) : 0;
   if (mine.text) {
-    unsigned* const seen = dynamic_shared<unsigned>();
+    unsigned* const seen = bits + blockIdx.x * words_of(dim);
     mark_seen(mine, dim, seen);
     row.seen = seen;
     largest = find_largest(row, shared);
@@ -253,13 +256,15 @@ __global__ void __launch_bounds__(kThreads, 1)
 }  // namespace
 
 void sample(BackendContext& opaque, const SampleArgs& args) {
-  CHECK(args.dim <= int64_t{1} << 21);
+  CHECK(args.dim <= kMostSampledIds);
   if (args.rows == 0) return;
+  Context& context = own(opaque);
   const bool wide = args.dim % 4 == 0 && aligned16(args.x);
-  const size_t bits = static_cast<size_t>((args.dim + 31) / 32) * sizeof(unsigned);
+  auto* const bits = reinterpret_cast<unsigned*>(context.scratch.reserve(
+      static_cast<size_t>(args.rows * words_of(args.dim)) * sizeof(unsigned)));
   launch(wide ? sample_kernel<4> : sample_kernel<1>, {static_cast<unsigned>(args.rows)}, {kThreads},
-         bits, own(opaque).stream, args.x, args.settings, args.out, args.dim,
-         args.log_probabilities, distance_scale(1));
+         0, context.stream, args.x, args.settings, args.out, args.dim, args.log_probabilities,
+         distance_scale(1), bits);
 }
 
 }  // namespace hone::cuda

@@ -79,7 +79,7 @@ Sampled sample_row(const float* x, const SampleArgs& args, const SampleRow& row)
 }  // namespace
 
 void sample(BackendContext&, const SampleArgs& args) {
-  CHECK(args.dim <= int64_t{1} << 21);
+  CHECK(args.dim <= kMostSampledIds);
   for (int64_t r = 0; r < args.rows; ++r) {
     args.out[r] = sample_row(args.x + r * args.dim, args, args.settings[r]);
   }

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/check.h"
+#include "kernels/sample.h"
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/graph/buffer.h"
@@ -31,6 +32,13 @@ int64_t checked_context(const LoadedModel& model, const SessionOptions& options)
                       " tokens only");
   }
   return options.context;
+}
+
+// Tokens are drawn by integers that more ids would overflow.
+void check_vocabulary(const LoadedModel& model) {
+  if (model.spec.vocab <= kMostSampledIds) return;
+  throw Error(model.subject + ": a vocabulary of " + std::to_string(model.spec.vocab) +
+              " ids; tokens are drawn from at most " + std::to_string(kMostSampledIds));
 }
 
 int64_t grown_limit(int64_t old, int64_t needed, int64_t most) {
@@ -171,6 +179,7 @@ Session::~Session() = default;
 std::unique_ptr<Session> Session::create(std::shared_ptr<const LoadedModel> model,
                                          const SessionOptions& options) {
   CHECK(options.sequences > 0 && options.max_batch_tokens > 0);
+  check_vocabulary(*model);
   auto state = std::make_unique<State>(std::move(model), options);
   const int64_t positions = options.context > 0 ? state->context : 1;
   state->check_memory(state->parts.cache_bytes_for(positions),

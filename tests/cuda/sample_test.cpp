@@ -72,6 +72,10 @@ TEST_CASE("sample: vocabularies of models") {
   check_draws({normal_floats(151936, 2, 3)}, {kEverything}, {5, 151935}, false);
 }
 
+TEST_CASE("sample: a penalty over more ids than shared memory has bits for") {
+  check_draws({normal_floats(2'000'001, 1, 3)}, {1}, {5, 2'000'000}, false);
+}
+
 TEST_CASE("sample: every order of threads") {
   in_every_order([] { check_draws({normal_floats(700, 1, 3)}, {1, 6, kEverything}, {3}, true); });
 }

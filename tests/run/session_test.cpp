@@ -258,5 +258,15 @@ TEST_CASE("a token's cost counts every stored weight once") {
   CHECK(deep.flops > shallow.flops);
 }
 
+TEST_CASE("a vocabulary beyond what tokens are drawn from is refused before anything runs") {
+  auto model = std::make_shared<LoadedModel>(*load(testdata("tiny-llama")));
+  model->spec.vocab = (int64_t{1} << 21) + 1;
+  CHECK_THROWS_WITH_AS(
+      Session::create(model, {.device = "cpu"}),
+      (model->subject + ": a vocabulary of 2097153 ids; tokens are drawn from at most 2097152")
+          .c_str(),
+      Error);
+}
+
 }  // namespace
 }  // namespace hone
