@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
+#include "kernels/device_group.h"
 #include "kernels/ops.h"
 #include "kernels/probe.h"
 
@@ -75,6 +77,14 @@ class Backend {
   virtual bool runs_ahead() const { return false; }
   virtual void start_copy_out(const void*, size_t) {}
   virtual void finish_copy_out(void*, size_t) {}
+
+  // Ranks whose devices pass data to each other: each makes an id, which shows that it can ("" and
+  // *why: it cannot), and all join the group of rank 0's, waiting for each other. False, and *why,
+  // where that failed. The group belongs to the backend; null before it has joined one.
+  virtual std::string group_id(std::string*) { return ""; }
+  virtual bool join_group(const GroupMember&, std::string*) { return false; }
+  virtual void leave_group() {}
+  virtual DeviceGroup* group() { return nullptr; }
 
   OpTable run;
 };

@@ -24,7 +24,7 @@ KERNELS = {
     "kernels/parallel.": 0.2, "kernels/host_memory.": 0.2, "kernels/probe.h": 0.2, "kernels/shared_library.h": 0.2,
     "kernels/convert.h": 0.2, "kernels/tensor_view.h": 0.3, "kernels/codec/": 0.4,
     "kernels/random.h": 0.1, "kernels/sample.h": 0.45,
-    "kernels/kv_tile.": 0.45, "kernels/ops.h": 0.5, "kernels/backend.h": 0.6, "kernels/simt/": 0.7,
+    "kernels/kv_tile.": 0.45, "kernels/ops.h": 0.5, "kernels/device_group.h": 0.5, "kernels/backend.h": 0.6, "kernels/simt/": 0.7,
     "kernels/ref/": 0.8, "kernels/cpu/": 0.8, "kernels/cuda/": 0.8,
     "kernels/open_cuda.h": 0.65, "kernels/no_cuda/": 0.8, "kernels/cuda_plugin/": 0.85,
     "kernels/open.": 0.9,
@@ -32,7 +32,7 @@ KERNELS = {
 # What floors above may see of kernels/.
 PUBLIC_KERNELS = ("kernels/check.h", "kernels/dtype.h", "kernels/formats.h", "kernels/tensor_view.h",
                   "kernels/parallel.h", "kernels/kv_tile.h", "kernels/random.h", "kernels/sample.h", "kernels/ops.h", "kernels/backend.h",
-                  "kernels/open.h", "kernels/codec/codec.h", "kernels/probe.h",
+                  "kernels/device_group.h", "kernels/open.h", "kernels/codec/codec.h", "kernels/probe.h",
                   "kernels/convert.h", "kernels/host_memory.h", "kernels/shared_library.h")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 

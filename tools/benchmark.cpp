@@ -180,6 +180,7 @@ ExitCode measure() {
                   {"results", Json::array()},
                   {"quality", Json::array()}};
   if (ranks) results["ranks"] = ranks->size();
+  if (ranks && !subjects.empty()) results["transport"] = subjects[0].engine.session->transport();
   check_fit(subjects, tests);
   for (BenchmarkSubject& subject : subjects) {
     results["models"].push_back(model_row(subject, first_token(subject)));

@@ -9,6 +9,7 @@
 
 #include "kernels/check.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/nccl.h"
 #include "kernels/cuda/probe.h"
 #include "kernels/cuda/staging.h"
 #include "kernels/cuda/weights.h"
@@ -88,6 +89,7 @@ class CudaBackend final : public Backend {
 
   ~CudaBackend() override {
     recordings_.clear();
+    group_.reset();
     context_.gemm.reset();
     close_stream(context_.stream);
   }
@@ -150,13 +152,22 @@ class CudaBackend final : public Backend {
   }
   void forget_recordings() override { recordings_.clear(); }
 
+  std::string group_id(std::string* why) override { return new_nccl_id(why); }
+  bool join_group(const GroupMember& member, std::string* why) override {
+    group_ = join_nccl(context_, member, why);
+    return group_ != nullptr;
+  }
+  void leave_group() override { group_.reset(); }
+  DeviceGroup* group() override { return group_.get(); }
+
  private:
   std::string detail_;
   Context context_;
   Arena weights_;
   std::unique_ptr<Staging> inbox_ = open_staging(kSmallCopy);
   std::unique_ptr<Outbox> outbox_ = open_outbox();
-  std::vector<std::unique_ptr<Recording>> recordings_;
+  std::unique_ptr<DeviceGroup> group_;
+  std::vector<std::unique_ptr<Recording>> recordings_;  // of the group's work, too
 };
 
 }  // namespace

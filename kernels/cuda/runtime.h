@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -38,8 +39,21 @@ void copy_to_device(simt::Stream stream, void* to, const void* from_host, size_t
 void copy_to_host(simt::Stream stream, void* to_host, const void* from, size_t bytes);
 void copy_on_device(simt::Stream stream, void* to, const void* from, size_t bytes);
 
+// `rows` pieces of `bytes`, from and to places so far apart.
+struct RowsCopy {
+  void* to;
+  size_t to_pitch;
+  const void* from;
+  size_t from_pitch;
+  size_t bytes, rows;
+};
+void copy_rows_on_device(simt::Stream stream, const RowsCopy& copy);
+
 simt::Stream make_stream();
 void close_stream(simt::Stream stream);
+bool is_idle(simt::Stream stream);  // nothing is left to do
+// Work that a library gives to the stream, whose handle it is called with.
+void call_on_stream(simt::Stream stream, const std::function<void(void* handle)>& call);
 
 // Work recorded from a stream, to be run again with one call.
 class Recording {

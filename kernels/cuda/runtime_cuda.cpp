@@ -103,6 +103,12 @@ void copy_on_device(simt::Stream stream, void* to, const void* from, size_t byte
        "copy on the device");
 }
 
+void copy_rows_on_device(simt::Stream stream, const RowsCopy& copy) {
+  must(cudaMemcpy2DAsync(copy.to, copy.to_pitch, copy.from, copy.from_pitch, copy.bytes, copy.rows,
+                         cudaMemcpyDeviceToDevice, stream.handle),
+       "copy on the device");
+}
+
 simt::Stream make_stream() {
   simt::Stream stream;
   int device = 0;
@@ -115,6 +121,12 @@ simt::Stream make_stream() {
 void close_stream(simt::Stream stream) {
   cudaStreamSynchronize(stream.handle);
   cudaStreamDestroy(stream.handle);
+}
+
+bool is_idle(simt::Stream stream) { return cudaStreamQuery(stream.handle) == cudaSuccess; }
+
+void call_on_stream(simt::Stream stream, const std::function<void(void* handle)>& call) {
+  call(stream.handle);
 }
 
 // Relaxed: the first run of an op may allocate its scratch memory while it is recorded.

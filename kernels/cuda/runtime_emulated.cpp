@@ -34,15 +34,17 @@ void require_no_recording(const char* what) {
 
 }  // namespace
 
-// Few multiprocessors, so that small shapes already fill them more than once.
+// Few multiprocessors, so that small shapes already fill them more than once. A device for each of
+// a few ranks.
 bool open_device(int index, DeviceInfo* device, std::string* why) {
-  if (index != 0) {
-    *why = "cuda: no device " + std::to_string(index) + "; there are 1";
+  constexpr int kDevices = 4;
+  if (index < 0 || index >= kDevices) {
+    *why = "cuda: no device " + std::to_string(index) + "; there are " + std::to_string(kDevices);
     return false;
   }
   *device = {.name = "emulator",
              .bus_id = "0000:00:00.0",
-             .index = 0,
+             .index = index,
              .architecture = 90,
              .multiprocessors = 6,
              .shared_bytes = emu::config().shared_limit,
@@ -86,9 +88,21 @@ void copy_on_device(simt::Stream, void* to, const void* from, size_t bytes) {
   });
 }
 
+void copy_rows_on_device(simt::Stream stream, const RowsCopy& copy) {
+  for (size_t r = 0; r < copy.rows; ++r) {
+    copy_on_device(stream, static_cast<std::byte*>(copy.to) + r * copy.to_pitch,
+                   static_cast<const std::byte*>(copy.from) + r * copy.from_pitch, copy.bytes);
+  }
+}
+
 // overlap: kernels must keep the rules of dependent launches, though here they run in turn.
 simt::Stream make_stream() { return {.overlap = true}; }
 void close_stream(simt::Stream) {}
+bool is_idle(simt::Stream) { return true; }
+
+void call_on_stream(simt::Stream, const std::function<void(void* handle)>& call) {
+  emu::do_or_note([=] { call(nullptr); });
+}
 
 void begin_recording(simt::Stream) {
   require_no_recording("a recording begins");

@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <new>
 #include <stdexcept>
-#include <system_error>
 #include <thread>
 
 #include "libcommon/base/log.h"
@@ -165,7 +164,7 @@ ExitCode guarded(const std::function<ExitCode()>& body) {
     return report(kOutOfMemory, ExitCode::kResource);
   } catch (const std::length_error&) {  // a vector of more bytes than there are addresses
     return report(kOutOfMemory, ExitCode::kResource);
-  } catch (const std::system_error& error) {  // threads, std::filesystem
+  } catch (const std::runtime_error& error) {  // threads, std::filesystem, a GPU and its libraries
     return report(error.what(), ExitCode::kResource);
   }
 }

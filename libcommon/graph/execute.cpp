@@ -203,7 +203,11 @@ class NodeRunner {
     e_.backend_.copy_in(out(), host.out.data(), host.out.size() * sizeof(float));
   }
 
+  // Where the devices of ranks talk to each other, or through the host.
   void all_reduce() const {
+    if (DeviceGroup* const group = e_.backend_.group()) {
+      return group->all_reduce_sum(in(0), out(), count());
+    }
     on_host([&](const float* x, float* sum) {
       all_reduce_sum(*e_.ranks_, x, sum, count(), e_.scratch_.parts);
     });
@@ -211,6 +215,12 @@ class NodeRunner {
 
   void all_gather() const {
     const int64_t columns = columns_of(node_.outputs[0]);
+    if (DeviceGroup* const group = e_.backend_.group()) {
+      std::vector<int64_t> parts;
+      const int ranks = e_.ranks_->size();
+      for (int r = 0; r < ranks; ++r) parts.push_back(part_of(columns, 1, {r, ranks}).count);
+      return group->all_gather_columns(in(0), out(), rows(), parts);
+    }
     on_host([&](const float* x, float* all) {
       all_gather_columns(*e_.ranks_, {x, all, rows(), columns}, e_.scratch_.parts);
     });

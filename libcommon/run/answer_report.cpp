@@ -22,18 +22,22 @@ Json timings_json(const Session& session, const GenerateStatistics& statistics) 
   const auto real = [](int64_t count) { return static_cast<double>(count); };
   const GenerateStatistics& s = statistics;
   const double bytes = real(session.token_cost(0).weight_bytes) * real(s.decode_steps);
-  return {{"load_seconds", session.model().load_seconds},
-          {"weights", weights_place(session.model())},
-          {"int8_products", session.int8_products()},
-          {"sparse", sparse_json(session.sparse_products())},
-          {"kv_type", kv_type_name(session.kv_type())},
-          {"prompt_tokens", s.prompt_tokens},
-          {"prefill_seconds", s.prefill_seconds},
-          {"prefill_tokens_per_second", rate(real(s.prompt_tokens), s.prefill_seconds)},
-          {"decode_tokens", s.decode_tokens},
-          {"decode_seconds", s.decode_seconds},
-          {"decode_tokens_per_second", rate(real(s.decode_tokens), s.decode_seconds)},
-          {"decode_gigabytes_per_second", rate(bytes, s.decode_seconds) / 1e9}};
+  Json json = {{"load_seconds", session.model().load_seconds},
+               {"weights", weights_place(session.model())},
+               {"int8_products", session.int8_products()},
+               {"sparse", sparse_json(session.sparse_products())},
+               {"kv_type", kv_type_name(session.kv_type())},
+               {"prompt_tokens", s.prompt_tokens},
+               {"prefill_seconds", s.prefill_seconds},
+               {"prefill_tokens_per_second", rate(real(s.prompt_tokens), s.prefill_seconds)},
+               {"decode_tokens", s.decode_tokens},
+               {"decode_seconds", s.decode_seconds},
+               {"decode_tokens_per_second", rate(real(s.decode_tokens), s.decode_seconds)},
+               {"decode_gigabytes_per_second", rate(bytes, s.decode_seconds) / 1e9}};
+  if (const std::string transport = session.transport(); !transport.empty()) {
+    json["transport"] = transport;
+  }
+  return json;
 }
 
 std::string timings_line(const Session& session, const GenerateStatistics& statistics,

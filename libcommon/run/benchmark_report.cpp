@@ -166,8 +166,11 @@ std::string benchmark_text(const Json& results, ReportFormat format) {
   for (const Json& row : results["quality"]) text += quality_line(row);
   for (const Json& peak : results["peaks"]) text += peak_line(peak);
   if (results.contains("ranks")) {
-    text +=
-        formatted("%d ranks together; threads are those of each\n", results["ranks"].get<int>());
+    text += formatted("%d ranks together", results["ranks"].get<int>());
+    if (results.contains("transport")) {
+      text += ", sums by " + results["transport"].get<std::string>();
+    }
+    text += "; threads are those of each\n";
   }
   return text + "peak memory " + human_bytes(results["peak_memory_bytes"].get<double>()) + "\n";
 }

@@ -8,6 +8,7 @@
 #include "libcommon/graph/cut.h"
 #include "libcommon/graph/placed_weights.h"
 #include "libcommon/graph/plan.h"
+#include "libcommon/run/join_devices.h"
 #include "libcommon/run/kv_cache.h"
 
 namespace hone {
@@ -122,6 +123,7 @@ std::unique_ptr<Backend> open_last(const LoadedModel& model, const Graph& graph,
   std::unique_ptr<Backend> backend = options.gpu_layers
                                          ? open_for_layers(*options.gpu_layers, options)
                                          : open_or_throw(options.device, options.threads);
+  if (options.ranks) join_devices(*backend, *options.ranks);
   if (backend->shares_host_memory()) return backend;
   const Fitting fitting(model, graph, host, options, *backend);
   const bool may_leave = options.device == "auto" && !options.gpu_layers;

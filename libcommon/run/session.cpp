@@ -12,6 +12,7 @@
 #include "libcommon/graph/buffer.h"
 #include "libcommon/graph/cost.h"
 #include "libcommon/model/shard.h"
+#include "libcommon/run/join_devices.h"
 #include "libcommon/run/model_parts.h"
 
 namespace hone {
@@ -272,6 +273,10 @@ std::string Session::backend_detail() const {
 void Session::time_ops(OpTimes* times) { state_->parts.time_ops(times); }
 std::string Session::bus_id() const { return std::string(state_->parts.last().bus_id()); }
 MachinePeaks Session::measure_peaks() { return state_->parts.last().measure_peaks(); }
+
+std::string Session::transport() const {
+  return state_->options.ranks ? transport_of(state_->parts.last()) : "";
+}
 
 int64_t Session::int8_products() const {
   int64_t count = 0;

@@ -159,6 +159,7 @@ class Session {
   std::string backend_detail() const;  // "avx3_spr, 2 threads"
   void time_ops(OpTimes* times);       // see Executor; recorded steps of a GPU count nothing
   std::string bus_id() const;          // of the GPU; "" on the host
+  std::string transport() const;       // of what ranks tell each other in a step; "": no ranks
   MachinePeaks measure_peaks();        // of the GPU; zeros on the host
   int64_t int8_products() const;       // matrices that are multiplied in int8
   SparseProducts sparse_products() const;

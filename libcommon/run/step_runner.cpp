@@ -17,7 +17,7 @@ constexpr auto kDrawBytes = static_cast<int64_t>(sizeof(SampleRow) + sizeof(Samp
 StepRunner::StepRunner(const DeviceModel& model, Communicator* ranks)
     : model_(model),
       backend_(*model.backend),
-      alone_(ranks == nullptr),
+      on_device_(ranks == nullptr || backend_.group() != nullptr),
       executor_(*model.backend, model.graph, model.weights.table, ranks) {}
 
 int64_t StepRunner::bytes_for(int64_t tokens, int64_t wanted) const {
@@ -140,9 +140,8 @@ void StepRunner::forget_recordings() {
 // A recording holds addresses: of the arena and the indices, which make_room() moves, and of the
 // caches, which grow.
 void StepRunner::run_or_replay(const StepInputs& step, const Shape& shape) {
-  // What comes from other ranks passes through the host.
   const bool recordable =
-      model_.record && alone_ && step.tokens <= kMostRecordedTokens && step.rope.size() <= 1;
+      model_.record && on_device_ && step.tokens <= kMostRecordedTokens && step.rope.size() <= 1;
   if (!recordable) return run_ops(step, shape);
   const std::pair<const std::byte*, int64_t> cache(
       step.cache.empty() ? nullptr : step.cache.back().keys, step.capacity);

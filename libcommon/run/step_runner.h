@@ -80,7 +80,7 @@ class StepRunner {
 
   const DeviceModel& model_;
   Backend& backend_;
-  bool alone_;
+  bool on_device_;  // all of a step: sums of ranks may pass through the host
   Executor executor_;
   PlanLimits limits_ = {.tokens = 0, .wanted = 0};
   Buffer arena_;

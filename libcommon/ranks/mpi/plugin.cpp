@@ -2,6 +2,8 @@
 // each rank, when it ends, sends its outcome to all others beside the other traffic.
 #include <mpi.h>
 
+#include <algorithm>
+#include <chrono>
 #include <climits>
 #include <memory>
 #include <vector>
@@ -16,6 +18,9 @@ constexpr int kTraffic = 1;
 constexpr int kOutcome = 2;
 constexpr int kTurnsPerLook = 64;  // between looking for outcomes while waiting
 constexpr int kStillRunning = -1;
+// A rank that has failed waits so long for the others' outcomes. Who does not answer waits for it
+// in its device's queue, where it hears nothing, and is ended by the launcher.
+constexpr std::chrono::seconds kPatience(3);
 
 int count_of(size_t bytes) {
   CHECK(bytes <= INT_MAX);
@@ -63,8 +68,13 @@ class MpiCommunicator : public Communicator {
 
   std::vector<int> finish(int outcome) override {
     if (!settled_) settle(outcome, {});
-    MPI_Finalize();
-    return outcomes_;
+    if (!abandoned_) {
+      MPI_Finalize();
+      return outcomes_;
+    }
+    std::vector<int> known = outcomes_;
+    std::replace(known.begin(), known.end(), kStillRunning, 0);
+    return known;
   }
 
  private:
@@ -90,16 +100,27 @@ class MpiCommunicator : public Communicator {
     for (int r = 0; r < size_; ++r) {
       int& theirs = outcomes_[static_cast<size_t>(r)];
       if (theirs != kStillRunning) continue;
-      MPI_Recv(&theirs, 1, MPI_INT, r, kOutcome, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+      MPI_Irecv(&theirs, 1, MPI_INT, r, kOutcome, MPI_COMM_WORLD, &requests.emplace_back());
     }
-    MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE);
+    settled_ = true;
+    abandoned_ = !answered(requests, outcome != 0);
+    if (abandoned_) return;
     for (MPI_Request& receive : receives) {
       if (receive == MPI_REQUEST_NULL) continue;
       MPI_Cancel(&receive);
       MPI_Wait(&receive, MPI_STATUS_IGNORE);
     }
     MPI_Barrier(MPI_COMM_WORLD);
-    settled_ = true;
+  }
+
+  // Waits for the requests; false when patience is at an end.
+  static bool answered(std::vector<MPI_Request>& requests, bool impatient) {
+    const auto end = std::chrono::steady_clock::now() + kPatience;
+    for (int done = 0; !done;) {
+      if (impatient && std::chrono::steady_clock::now() > end) return false;
+      MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE);
+    }
+    return true;
   }
 
   bool some_rank_failed() {
@@ -117,6 +138,7 @@ class MpiCommunicator : public Communicator {
   int local_rank_ = 0;
   std::vector<int> outcomes_;  // by rank, as far as they are known
   bool settled_ = false;
+  bool abandoned_ = false;  // a rank did not answer: MPI cannot be ended either
 };
 
 std::unique_ptr<Communicator> open() { return std::make_unique<MpiCommunicator>(); }
