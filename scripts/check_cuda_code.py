@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Checks the code that nvcc made of the CUDA kernels: registers, spills, and that the instructions
-a kernel was written for are there. A kernel can be right and yet load byte by byte; only its code
-shows that. Reads what the build keeps beside the plug-in (the PTX and cubin of each file and
-architecture); no GPU, no other tool of the toolkit.
+"""Checks the code that nvcc made of the CUDA kernels for every architecture: registers, spills, and
+that the instructions a kernel was written for are there. A kernel can be right and yet load byte
+by byte; only its code shows that. Reads what the build keeps beside the plug-in (the PTX and cubin
+of each file and architecture); no GPU, no other tool of the toolkit.
 
     scripts/check_cuda_code.py [CODE_DIR] [--list]     build/release/kernels/cuda/code
+
+--list: a table, a row for each kernel, of registers and bytes of local memory.
 """
 import re
 import struct
@@ -21,6 +23,8 @@ CP_ASYNC = r"cp\.async\.cg\.shared\.global"
 LDMATRIX = r"ldmatrix\.sync\.aligned\.m8n8\.x4"
 # Of every kernel on an architecture that has them.
 DEPENDENT_LAUNCH = [r"griddepcontrol\.wait", r"griddepcontrol\.launch_dependents"]
+# Of kernels that read fp8, from 89 on.
+FP8_KERNELS, FP8 = r"(matvec|few)\w*_kernel<\(Form\)4", r"cvt\.rn\.f16x2\.e4m3x2"
 
 # Kernel (as demangled, without "hone::cuda::"), most registers a thread may have, instructions, and
 # bytes of spills where they are known and few. The first row that matches holds. 65536 /
@@ -46,8 +50,8 @@ KERNELS = [
     (r"argmax_kernel<4>", 40, [VECTOR_LOAD, r"atom\.\S*add"]),
     (r"argmax_kernel<1>", 40, [r"atom\.\S*add"]),
     # A block of 512 threads a row of logits.
-    (r"sample_kernel<4>", 104, [VECTOR_LOAD, r"atom\.shared\S*add\.u64", r"st\.global\S*\.v"]),
-    (r"sample_kernel<1>", 104, [r"atom\.shared\S*add\.u64"]),
+    (r"sample_kernel<4>", 112, [VECTOR_LOAD, r"atom\.shared\S*add\.u64", r"st\.global\S*\.v"]),
+    (r"sample_kernel<1>", 112, [r"atom\.shared\S*add\.u64"]),
     (r"drawn_ids_kernel", 32, []),
     # Dense tiles: 4 blocks of 128 threads.
     (r"dense_kernel<signed char", 128, [CP_ASYNC, LDMATRIX, MMA_8]),
@@ -64,14 +68,14 @@ KERNELS = [
     (r"few_kernel", 255, [CP_ASYNC, MMA_16]),
     # Attention: a block fills a multiprocessor. F32 caches of heads beyond 128 are split into two
     # 16-bit parts: more than registers hold.
-    (r"decode_kernel<\(DType\)1, 256", 255, [CP_ASYNC, MMA_16], 672),
+    (r"decode_kernel<\(DType\)1, 256", 255, [CP_ASYNC, MMA_16], 720),
     (r"decode_kernel<\(DType\)", 255, [CP_ASYNC, MMA_16]),
     (r"prefill_kernel", 255, [CP_ASYNC, MMA_16]),
     # Measures what memory gives.
     (r"read_kernel", 64, [VECTOR_LOAD]),
 ]
-# Bytes of spills where nothing is tuned: before Hopper.
-SPILLS_BEFORE_HOPPER = 96
+# Bytes of spills where nothing is tuned: on all but Hopper.
+TUNED, SPILLS_ELSEWHERE = 90, 96
 # Of all kernels: arrays that registers cannot index.
 FORBIDDEN = r"\b(ld|st)\.local"
 
@@ -134,12 +138,40 @@ def faults_of(name, architecture, registers, local, code):
         return
     if registers > row[1]:
         yield f"{registers} registers, at most {row[1]}"
-    spills = max(row[3] if len(row) > 3 else 0, 0 if architecture >= 90 else SPILLS_BEFORE_HOPPER)
+    spills = max(row[3] if len(row) > 3 else 0, 0 if architecture == TUNED else SPILLS_ELSEWHERE)
     if local > spills or re.search(FORBIDDEN, code):
         yield f"{local} bytes of local memory: spills, or an array that is indexed at run time"
-    for pattern in row[2] + (DEPENDENT_LAUNCH if architecture >= 90 else []):
+    wanted = row[2] + (DEPENDENT_LAUNCH if architecture >= 90 else [])
+    if architecture >= 89 and re.search(FP8_KERNELS, name):
+        wanted = wanted + [FP8]
+    for pattern in wanted:
         if not re.search(pattern, code):
             yield f"no instruction {pattern}"
+
+
+# FILE.compute_80.sm_86.cubin was assembled from FILE.compute_80.ptx; where there is but one of
+# either, its name leaves it out.
+def architecture_of(cubin):
+    return int(re.findall(r"(?:compute|sm)_(\d+)", cubin.name)[-1])
+
+
+def ptx_of(cubin):
+    beside = cubin.with_suffix(".ptx")
+    return beside if beside.exists() else cubin.with_suffix("").with_suffix(".ptx")
+
+
+def print_table(table):
+    architectures = sorted({a for row in table.values() for a in row})
+
+    def cell(found):
+        registers, local = found
+        return f"{registers} +{local}" if local else str(registers)
+
+    print("registers, and bytes of local memory".ljust(72),
+          *(f"sm_{a}".rjust(8) for a in architectures))
+    for name, row in sorted(table.items()):
+        print(name[:72].ljust(72),
+              *((cell(row[a]) if a in row else "-").rjust(8) for a in architectures))
 
 
 def main():
@@ -150,19 +182,20 @@ def main():
     if not cubins:
         print("cuda code: skipped: no nvcc")
         return 0
-    kernels, faults = 0, 0
+    table, faults = {}, 0
     for cubin in cubins:
-        architecture = int(re.search(r"(?:compute|sm)_(\d+)", cubin.name)[1])
-        ptx, found = bodies(cubin.with_suffix(".ptx")), resources(cubin)
+        architecture = architecture_of(cubin)
+        ptx, found = bodies(ptx_of(cubin)), resources(cubin)
         for mangled, name in zip(found, demangled(found)):
-            registers, local = found[mangled]
-            kernels += 1
-            if "--list" in sys.argv:
-                print(f"sm_{architecture} {registers:4} {local:4}  {name}")
-            for fault in faults_of(name, architecture, registers, local, ptx[mangled]):
+            table.setdefault(name, {})[architecture] = found[mangled]
+            for fault in faults_of(name, architecture, *found[mangled], ptx[mangled]):
                 faults += 1
                 print(f"sm_{architecture} {name}: {fault}")
-    print(f"cuda code: {kernels} kernels, {faults} faults")
+    if "--list" in sys.argv:
+        print_table(table)
+    architectures = sorted({a for row in table.values() for a in row})
+    print(f"cuda code: {len(table)} kernels for {', '.join(f'sm_{a}' for a in architectures)}, "
+          f"{faults} faults")
     return 1 if faults else 0
 
 
