@@ -144,7 +144,7 @@ struct Products {
   }
 };
 
-// Results of an area: token(t)[r].
+// Results of an area: token(t)[r]; of one token, room for as many rows as there are values.
 struct Sums {
   alignas(64) float values[kAreaTokens * kBlock];
 
@@ -189,22 +189,26 @@ int64_t block_grain(int64_t blocks, int64_t columns, int64_t tokens) {
   return std::max<int64_t>({1, worth, blocks / kRanges});
 }
 
-// The areas of one op.
+// The areas of one op. Of one token, one is as long as its sums have room: each matrix is a stream,
+// and a gated product that changed between two every few rows would break both.
 struct Areas {
   int64_t tokens;
+  int64_t rows;   // of an area
   int64_t grain;  // blocks in a range
 
   Areas(int64_t token_count, int64_t blocks, int64_t columns)
-      : tokens(token_count), grain(block_grain(blocks, columns, token_count)) {}
+      : tokens(token_count),
+        rows(token_count == 1 ? kAreaTokens * kBlock : kBlock),
+        grain(block_grain(blocks, columns, token_count)) {}
 
   // Calls body(area) for every area of the blocks [begin, end).
   template <class Body>
-  void for_each(int64_t begin, int64_t end, int64_t rows, const Body& body) const {
-    const int64_t last = std::min(end * kBlock, rows);
+  void for_each(int64_t begin, int64_t end, int64_t all_rows, const Body& body) const {
+    const int64_t last = std::min(end * kBlock, all_rows);
     for (int64_t t = 0; t < tokens; t += kAreaTokens) {
-      for (int64_t row = begin * kBlock; row < last; row += kBlock) {
+      for (int64_t row = begin * kBlock; row < last; row += rows) {
         body(Area{.row = row,
-                  .rows = std::min(kBlock, last - row),
+                  .rows = std::min(rows, last - row),
                   .token = t,
                   .tokens = std::min(kAreaTokens, tokens - t)});
       }

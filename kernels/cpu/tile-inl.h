@@ -154,7 +154,7 @@ HWY_INLINE Floats sum_each(const float* vectors) {
 }
 #endif
 
-// ---- An area: up to kAreaRows rows, and some tokens.
+// ---- An area: some rows and some tokens. Tiles take up to kAreaRows rows at once.
 
 struct Area {
   int64_t row;
@@ -352,7 +352,13 @@ void multiply_floats(const Decoder& decoder, const float* x, const Area& area, S
   if (area.tokens <= decoder.most_dot_tokens()) {
     multiply_by_dot(decoder, first, area, sums);
   } else {
-    TileProduct(decoder, first, area, sums).run();
+    for (int64_t r = 0; r < area.rows; r += kAreaRows) {
+      const Area part{.row = area.row + r,
+                      .rows = std::min(kAreaRows, area.rows - r),
+                      .token = area.token,
+                      .tokens = area.tokens};
+      TileProduct(decoder, first, part, {sums.at + r, sums.stride}).run();
+    }
   }
   add_tails(decoder.weight(), first, area, sums);
 }
