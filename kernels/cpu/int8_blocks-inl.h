@@ -30,14 +30,20 @@ HWY_INLINE Bytes16Vector high_nibbles(Bytes16Vector pairs) {
   return low_nibbles(hn::BitCast(Bytes16(), hn::ShiftRight<4>(hn::BitCast(d16, pairs))));
 }
 
+// A vector holds a run: Format::load_run gives its codes.
+constexpr bool kLoadsRuns = HWY_TARGET == HWY_AVX2;
+static_assert(!kLoadsRuns || 4 * kLanes == kBlockRun);
+using RunBytes = hn::CappedTag<uint8_t, kBlockRun>;
+using RunCodes = hn::Vec<RunBytes>;
+
 // What is the same for all kinds: no zero points that differ from row to row.
 struct BlockStorage {
   static constexpr int kPerByte = 1;
-  static constexpr bool kSigned = false;
+  static constexpr bool kTurnsSign = false;
   static constexpr bool kMultiplies = false;
   using Stream = RowStream;
   static constexpr bool kPairs = true;
-  static constexpr bool kInPlace = HWY_TARGET == HWY_AVX3;
+  static constexpr bool kInPlace = kLoadsRuns || HWY_TARGET == HWY_AVX3;
   void start(int64_t, int64_t) {}
   static constexpr bool has_zeros() { return false; }
   Ints zeros(int64_t) const { return hn::Zero(Tag<int32_t>()); }
@@ -50,7 +56,7 @@ template <class Format>
 class BlockRows : public BlockStorage {
  public:
   using Block = typename Format::Block;
-  static constexpr RunKind kKind = Format::kMinimum ? RunKind::kMinimum : RunKind::kPlain;
+  static constexpr RunKind kKind = Format::kKind;
 
   explicit BlockRows(const WeightView&) {}
 
@@ -62,7 +68,7 @@ class BlockRows : public BlockStorage {
       const auto* const pair = reinterpret_cast<const Block*>(units.bytes + r * units.stride);
       for (int i = 0; i < 2; ++i) {
         scales_[i][r] = Format::scale_bits(pair[i]);
-        if constexpr (Format::kMinimum) minimums_[i][r] = pair[i].m;
+        if constexpr (kKind == RunKind::kMinimum) minimums_[i][r] = pair[i].m;
       }
     }
   }
@@ -82,6 +88,13 @@ class BlockRows : public BlockStorage {
   // Where the codes of a pair's runs begin in the unit, if nibbles of 16 bytes are all there is.
   static constexpr int64_t nibbles_at(int64_t run) requires Format::kOnlyNibbles {
     return run * sizeof(Block) + offsetof(Block, nibbles);
+  }
+#endif
+
+#if HWY_TARGET == HWY_AVX2
+  static HWY_INLINE Words load_run(const uint8_t* unit, int64_t run) {
+    const auto& block = reinterpret_cast<const Block*>(unit)[run % 2];
+    return hn::BitCast(Tag<uint32_t>(), Format::load_run(block));
   }
 #endif
 
@@ -117,6 +130,29 @@ HWY_INLINE __m512i load_nibble_blocks(const uint8_t* first, const uint8_t* secon
 }
 #endif
 
+#if HWY_TARGET == HWY_AVX2
+// The nibbles of 16 bytes: the low ones, then the high ones.
+HWY_INLINE RunCodes load_nibbles(const uint8_t* from) {
+  const RunBytes d;
+  const hn::Repartition<uint16_t, RunBytes> d16;
+  const RunCodes pairs = hn::LoadDup128(d, from);
+  const RunCodes high = hn::BitCast(d, hn::ShiftRight<4>(hn::BitCast(d16, pairs)));
+  return hn::And(hn::ConcatUpperLower(d, high, pairs), hn::Set(d, 0x0f));
+}
+
+// 16 where bit i of `bits` is set, else 0.
+HWY_INLINE RunCodes fifth_bits_of_run(uint32_t bits) {
+  const RunBytes d;
+  const hn::Repartition<uint32_t, RunBytes> d32;
+  const hn::Repartition<uint64_t, RunBytes> d64;
+  alignas(32) static constexpr uint8_t kSpread[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
+                                                    2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3};
+  const auto bytes = hn::TableLookupBytes(hn::BitCast(d, hn::Set(d32, bits)), hn::Load(d, kSpread));
+  const auto select = hn::BitCast(d, hn::Set(d64, 0x8040201008040201));
+  return hn::IfThenElseZero(hn::Eq(hn::And(bytes, select), select), hn::Set(d, 16));
+}
+#endif
+
 template <class BlockType>
 struct HalfScale {
   using Block = BlockType;
@@ -126,15 +162,20 @@ struct HalfScale {
 };
 
 struct Q8_0Format : HalfScale<BlockQ8_0> {
-  static constexpr int32_t kZero = 128;
-  static constexpr bool kMinimum = false;
+  static constexpr RunKind kKind = kKindOfBytes;
+  static constexpr int32_t kZero = kZeroOfBytes;
   static HWY_INLINE void widen(const Block& block, uint8_t* codes) {
     const Bytes16 d;
     for (int i = 0; i < 32; i += 16) {
       const auto q = hn::LoadU(d, reinterpret_cast<const uint8_t*>(block.q) + i);
-      hn::StoreU(hn::Xor(q, hn::Set(d, 0x80)), d, codes + i);
+      hn::StoreU(hn::Xor(q, hn::Set(d, kZero)), d, codes + i);
     }
   }
+#if HWY_TARGET == HWY_AVX2
+  static HWY_INLINE RunCodes load_run(const Block& block) {
+    return hn::LoadU(RunBytes(), reinterpret_cast<const uint8_t*>(block.q));
+  }
+#endif
 #if HWY_TARGET == HWY_AVX3
   static HWY_INLINE __m512i load_pair(const Block& first, const Block& second) {
     return _mm512_xor_si512(join(load_32(first.q), load_32(second.q)), _mm512_set1_epi8(-128));
@@ -146,8 +187,8 @@ template <class BlockType, int32_t kZeroCode, bool kHasMinimum>
 struct NibbleFormat : HalfScale<BlockType> {
   using Block = BlockType;
   static constexpr bool kOnlyNibbles = true;
+  static constexpr RunKind kKind = kHasMinimum ? RunKind::kMinimum : RunKind::kPlain;
   static constexpr int32_t kZero = kZeroCode;
-  static constexpr bool kMinimum = kHasMinimum;
   static HWY_INLINE void widen(const Block& block, uint8_t* codes) {
     const Bytes16 d;
     const auto pairs = hn::LoadU(d, block.nibbles);
@@ -158,6 +199,8 @@ struct NibbleFormat : HalfScale<BlockType> {
   static HWY_INLINE __m512i load_pair(const Block& first, const Block& second) {
     return load_nibble_blocks(first.nibbles, second.nibbles);
   }
+#elif HWY_TARGET == HWY_AVX2
+  static HWY_INLINE RunCodes load_run(const Block& block) { return load_nibbles(block.nibbles); }
 #endif
 };
 
@@ -178,8 +221,8 @@ HWY_INLINE Bytes16Vector fifth_bits(uint32_t bits) {
 template <class BlockType, int32_t kZeroCode, bool kHasMinimum>
 struct FiveBitFormat : HalfScale<BlockType> {
   using Block = BlockType;
+  static constexpr RunKind kKind = kHasMinimum ? RunKind::kMinimum : RunKind::kPlain;
   static constexpr int32_t kZero = kZeroCode;
-  static constexpr bool kMinimum = kHasMinimum;
   static HWY_INLINE void widen(const Block& block, uint8_t* codes) {
     const Bytes16 d;
     const auto pairs = hn::LoadU(d, block.nibbles);
@@ -197,17 +240,23 @@ struct FiveBitFormat : HalfScale<BlockType> {
     const __m512i low = load_nibble_blocks(first.nibbles, second.nibbles);
     return _mm512_mask_add_epi8(low, bits, low, _mm512_set1_epi8(16));
   }
+#elif HWY_TARGET == HWY_AVX2
+  static HWY_INLINE RunCodes load_run(const Block& block) {
+    uint32_t high;
+    std::memcpy(&high, block.high_bits, sizeof high);
+    return hn::Or(load_nibbles(block.nibbles), fifth_bits_of_run(high));
+  }
 #endif
 };
 
 using Q5_0Format = FiveBitFormat<BlockQ5_0, 16, false>;
 using Q5_1Format = FiveBitFormat<BlockQ5_1, 0, true>;
 
-// ---- Nibbles that are places in a table of sixteen integers; those plus 128 are the codes.
+// ---- Nibbles that are places in a table of sixteen integers; those plus kZero are the codes.
 
 template <const int8_t (&kValues)[16]>
 struct CodeTable {
-  static constexpr int32_t kZero = 128;
+  static constexpr int32_t kZero = kZeroOfBytes;
   alignas(16) static constexpr auto kCodes = [] {
     std::array<uint8_t, 16> codes{};
     for (int i = 0; i < 16; ++i) codes[i] = static_cast<uint8_t>(kValues[i] + kZero);
@@ -232,6 +281,10 @@ struct CodeTable {
   static HWY_INLINE __m128i look_up_table() {
     return _mm_load_si128(reinterpret_cast<const __m128i*>(kCodes.data()));
   }
+#elif HWY_TARGET == HWY_AVX2
+  static HWY_INLINE RunCodes load_run(const uint8_t* nibbles) {
+    return hn::TableLookupBytes(hn::LoadDup128(RunBytes(), kCodes.data()), load_nibbles(nibbles));
+  }
 #endif
 };
 
@@ -239,8 +292,8 @@ template <class BlockType, const int8_t (&kValues)[16]>
 struct TableFormat {
   using Block = BlockType;
   using Table = CodeTable<kValues>;
+  static constexpr RunKind kKind = kKindOfBytes;
   static constexpr int32_t kZero = Table::kZero;
-  static constexpr bool kMinimum = false;
   static HWY_INLINE void widen(const Block& block, uint8_t* codes) {
     Table::widen(block.nibbles, codes);
   }
@@ -248,6 +301,8 @@ struct TableFormat {
   static HWY_INLINE __m512i load_pair(const Block& first, const Block& second) {
     return Table::look_up(load_nibble_blocks(first.nibbles, second.nibbles));
   }
+#elif HWY_TARGET == HWY_AVX2
+  static HWY_INLINE RunCodes load_run(const Block& block) { return Table::load_run(block.nibbles); }
 #endif
 };
 

@@ -44,7 +44,7 @@ struct ComingShare {
 };
 
 // A sink of quads that multiplies at once.
-template <int kT>
+template <RunKind kKind, int kT>
 struct DotSink {
   const int8_t* quads;  // of the run: [run / 4][kT][4]
   ComingShare coming;
@@ -65,7 +65,7 @@ struct DotSink {
   HWY_INLINE void add(int64_t quad, Words codes) {
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
       Ints& to = sums[t][kSlot % kChains];
-      to = add_quad(to, codes, quads + (quad * kT + t) * 4);
+      to = add_quad<kKind>(to, codes, quads + (quad * kT + t) * 4);
     }
   }
 };
@@ -125,8 +125,8 @@ constexpr int64_t kVectorBytes = 4 * kLanes;
 template <class Rows, int kCode = 0>
 HWY_INLINE Ints multiply_codes(Ints sum, Words words, const int8_t* quads, int64_t bytes) {
   const Tag<uint32_t> d;
-  sum = add_products(sum, pick_codes<Rows::kPerByte, kCode>(d, words),
-                     load_bytes(d, quads + kCode * bytes));
+  sum = add_products<Rows::kKind>(sum, pick_codes<Rows::kPerByte, kCode>(d, words),
+                                  load_bytes(d, quads + kCode * bytes));
   if constexpr (kCode + 1 < Rows::kPerByte) {
     return multiply_codes<Rows, kCode + 1>(sum, words, quads, bytes);
   }
@@ -139,7 +139,7 @@ HWY_INLINE Ints multiply_row(const uint8_t* codes, const int8_t* quads) {
   const Tag<uint32_t> d;
   Ints sum = hn::Zero(Tag<int32_t>());
   HONE_UNROLL for (int64_t b = 0; b < kBytes; b += kVectorBytes) {
-    const Words words = unsign<Rows::kSigned>(d, load_bytes(d, codes + b));
+    const Words words = turn_sign<Rows::kTurnsSign>(d, load_bytes(d, codes + b));
     sum = multiply_codes<Rows>(sum, words, quads + b, kBytes);
   }
   return sum;
@@ -231,6 +231,30 @@ HWY_INLINE void multiply_pair(const Rows& storage, const Codes& units, int64_t r
 #endif
 }
 
+// A storage whose runs fill a vector, straight from the blocks.
+template <class Rows>
+concept LoadsRuns = requires(const uint8_t* unit) {
+  Rows::load_run(unit, 0);
+};
+
+// The exact sums of a run.
+template <class Rows>
+HWY_INLINE Ints multiply_loaded(const Codes& units, int64_t run, const int8_t* quads,
+                                const ComingShare& coming) {
+  const Words x = load_bytes(Tag<uint32_t>(), quads);
+  Ints fours[kLanes / 4];
+  HONE_UNROLL for (int64_t i = 0; i < kLanes / 4; ++i) {
+    Ints sums[4];
+    HONE_UNROLL for (int64_t r = 0; r < 4; ++r) {
+      const Words codes = Rows::load_run(units.bytes + (4 * i + r) * units.stride, run);
+      sums[r] = add_products<Rows::kKind>(hn::Zero(Tag<int32_t>()), codes, x);
+    }
+    coming.fetch(i, kLanes / 4);
+    fours[i] = sum_four(sums[0], sums[1], sums[2], sums[3]);
+  }
+  return sum_blocks(fours);
+}
+
 // The integers of a run, one token after the other: [kT][kLongestRun]. One token: where they are.
 template <int kT>
 HWY_INLINE const int8_t* tokens_apart(const int8_t* quads, int8_t* apart) {
@@ -252,7 +276,7 @@ HWY_INLINE void multiply_run(const Codes& codes, int64_t bytes, const int8_t* qu
       return static_cast<void>(sums[0] = multiply_rows<Rows, 32>(codes, quads));
     }
   }
-  DotSink<kT> sink(quads, coming);
+  DotSink<Rows::kKind, kT> sink(quads, coming);
   give_run<Rows>(codes, bytes, sink);
   HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = sink.sum(t);
 }
@@ -264,8 +288,8 @@ HWY_INLINE void multiply_halves(const Rows& rows, const Codes& codes, const Int8
   const RunEnd<Rows::kKind> end(rows, run);
   const int64_t half_run = x.run / 2;
   HONE_UNROLL for (int half = 0; half < 2; ++half) {
-    DotSink<kT> sink(x.quads + (run * x.run + half * half_run) * kT,
-                     half == 0 ? coming : ComingShare());
+    DotSink<Rows::kKind, kT> sink(x.quads + (run * x.run + half * half_run) * kT,
+                                  half == 0 ? coming : ComingShare());
     give_run<Rows>({codes.bytes + half * half_run, codes.stride}, half_run, sink);
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
       const int32_t first = x.half_sums[run * kT + t];
@@ -292,6 +316,8 @@ HWY_NOINLINE void multiply_few(Rows& rows, typename Rows::Stream& stream, const 
     if constexpr (kT == 1 && Rows::kPairs && kVectorBytes == 64) {
       if (run % 2 == 0) multiply_pair<Rows>(rows, units, run, quads, pair);
       sums[0] = pair[run % 2];
+    } else if constexpr (kT == 1 && LoadsRuns<Rows>) {
+      sums[0] = multiply_loaded<Rows>(units, run, quads, ComingShare(rows, units, run));
     } else if constexpr (kHalves) {
       multiply_halves<Rows, kT>(rows, rows.codes(units, run), x, run, ComingShare(rows, units, run),
                                 sums);

@@ -72,8 +72,8 @@ HWY_INLINE void add_quads(const Panel<kKind>& panel, int64_t begin, int64_t end,
     __builtin_prefetch(quads + ahead + q * kWidth * 4, 0, 2);
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
       const Words quad = load_quad(quads + (q * kWidth + t) * 4);
-      sums[0][t] = add_products(sums[0][t], first, quad);
-      sums[1][t] = add_products(sums[1][t], second, quad);
+      sums[0][t] = add_products<kKind>(sums[0][t], first, quad);
+      sums[1][t] = add_products<kKind>(sums[1][t], second, quad);
     }
   }
 }

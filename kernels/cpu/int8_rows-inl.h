@@ -1,7 +1,7 @@
-// Weights of few bits as unsigned codes, for products of integers: kLanes rows at a time, a run of
+// Weights of few bits as codes, for products of integers: kLanes rows at a time, a run of
 // columns at a time.
 //
-//   value(r, c) = (code(r, c) - zero) * scale(r, run)    RunKind::kPlain
+//   value(r, c) = (code(r, c) - zero) * scale(r, run)    RunKind::kPlain, kBytes, kAllBytes
 //                 ... + minimum(r, run)                  kMinimum
 //                 ... * factor(r, half of the run)       kHalves
 //
@@ -34,8 +34,17 @@ struct Codes {
 };
 
 // What a run has beside a scale: nothing, a minimum, or an integer factor of eight bits for each of
-// its halves, so that all of it remains an exact integer.
-enum class RunKind { kPlain, kMinimum, kHalves };
+// its halves, so that all of it remains an exact integer. kBytes: nothing, and codes are int8;
+// kAllBytes: and activations may be -128.
+enum class RunKind { kPlain, kBytes, kAllBytes, kMinimum, kHalves };
+
+// Codes are unsigned, and up to seven bits long or eight. The product of bytes before VNNI adds two
+// of them in 16 bits, where 2 * 255 * 127 has no room, but 2 * 128 * 127 has: there codes of eight
+// bits are int8. Only activations that the model itself rounds can be -128.
+constexpr bool kSignedBytes = HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4;
+constexpr RunKind kKindOfBytes = kSignedBytes ? RunKind::kBytes : RunKind::kPlain;
+constexpr RunKind kKindOfAllBytes = kSignedBytes ? RunKind::kAllBytes : RunKind::kPlain;
+constexpr int32_t kZeroOfBytes = kSignedBytes ? 0 : 128;  // what stands for 0
 
 // ---- Reading.
 
@@ -237,10 +246,10 @@ HWY_INLINE hn::Vec<D> pick_codes(D d, hn::Vec<D> words) {
   }
 }
 
-// Bytes to codes: two's complement gets 128 more.
-template <bool kSigned, class D>
-HWY_INLINE hn::Vec<D> unsign(D d, hn::Vec<D> words) {
-  if constexpr (kSigned) return hn::Xor(words, hn::Set(d, 0x80808080u));
+// Bytes to codes: from two's complement to 128 more, or back.
+template <bool kTurnsSign, class D>
+HWY_INLINE hn::Vec<D> turn_sign(D d, hn::Vec<D> words) {
+  if constexpr (kTurnsSign) return hn::Xor(words, hn::Set(d, 0x80808080u));
   return words;
 }
 
@@ -263,7 +272,7 @@ HWY_INLINE void give_run(const Codes& codes, int64_t bytes, Sink& sink) {
     turn_words(codes.bytes + b, codes.stride, words);
     sink.step(b / 16, bytes / 16);
     for (int i = 0; i < 4; ++i) {
-      give_quads<Rows, 0>(unsign<Rows::kSigned>(d, words[i]), b / 4 + i, bytes / 4, sink);
+      give_quads<Rows, 0>(turn_sign<Rows::kTurnsSign>(d, words[i]), b / 4 + i, bytes / 4, sink);
     }
   }
 }
@@ -339,7 +348,8 @@ class GroupTable {
 };
 
 // A storage is a struct that stands on kLanes rows:
-//   kPerByte, kSigned       codes in a byte; whether those are two's complement
+//   kPerByte, kTurnsSign    codes in a byte; whether those are signed and codes are not, or the
+//                           other way round
 //   kKind                   a RunKind
 //   kPairs                  runs of 32 bytes, whose codes lie side by side by twos
 //   kInPlace                codes are the file's bytes: one token reads them where they are
@@ -352,6 +362,7 @@ class GroupTable {
 //                           row
 //   codes(units, run)       of the run
 //   load_pair(unit, run)    AVX-512, kPairs: codes of an even run and of the next one, of one row
+//   load_run(unit, run)     AVX2, kPairs, but for kHalves: codes of a run, of one row
 //   zero(), zeros(run)      zero() for all rows; where has_zeros(), one a row instead
 //   scale(run), minimum(run)
 //   factor(run, half)       kHalves; factors_of_four(run, i): AVX-512, of an even run and of the
@@ -360,10 +371,10 @@ class GroupTable {
 //   off
 
 // What integers of kBits bits have in common: scales and zero points by groups, a run a unit.
-template <int kBits>
+template <int kBits, RunKind kRunKind = RunKind::kPlain>
 class GroupedRows {
  public:
-  static constexpr RunKind kKind = RunKind::kPlain;
+  static constexpr RunKind kKind = kRunKind;
   static constexpr bool kPairs = false;
   static constexpr bool kInPlace = true;
   static constexpr bool kMultiplies = false;
@@ -380,7 +391,7 @@ class GroupedRows {
 
   HWY_INLINE Floats scale(int64_t run) const { return table_.scale(run / runs_per_group_); }
   bool has_zeros() const { return has_zeros_; }
-  static constexpr int32_t zero() { return 1 << (kBits - 1); }
+  static constexpr int32_t zero() { return kBits == 8 ? kZeroOfBytes : 1 << (kBits - 1); }
   HWY_INLINE Ints zeros(int64_t run) const {
     return hn::Add(table_.zeros(run / runs_per_group_), hn::Set(Tag<int32_t>(), zero()));
   }
@@ -393,13 +404,13 @@ class GroupedRows {
 };
 
 // I8, and packed integers of 2, 4 or 8 bits: bytes as they lie.
-template <int kBits, bool kTwosComplement>
-class PlainRows : public GroupedRows<kBits> {
+template <int kBits, bool kTwosComplement, RunKind kKind = RunKind::kPlain>
+class PlainRows : public GroupedRows<kBits, kKind> {
  public:
   static constexpr int kPerByte = 8 / kBits;
-  static constexpr bool kSigned = kTwosComplement;
+  static constexpr bool kTurnsSign = kBits == 8 && kTwosComplement != kSignedBytes;
 
-  using GroupedRows<kBits>::GroupedRows;
+  using GroupedRows<kBits, kKind>::GroupedRows;
   HWY_INLINE void begin(const Codes&, int64_t) {}
   HWY_INLINE Codes codes(const Codes& units, int64_t) { return units; }
 };

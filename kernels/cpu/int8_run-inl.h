@@ -19,7 +19,7 @@ namespace {
 #define HONE_UNROLL _Pragma("GCC unroll 16")
 #endif
 
-// ---- The multiplication of quads: unsigned codes times int8, summed by fours.
+// ---- The multiplication of quads: codes times int8, summed by fours.
 
 HWY_INLINE Words load_quad(const int8_t* quad) {
   uint32_t bytes;
@@ -29,46 +29,69 @@ HWY_INLINE Words load_quad(const int8_t* quad) {
 
 #if HWY_TARGET == HWY_AVX3
 // Written as its instruction: Highway's AVX3 does not promise VNNI, the backend asks the processor.
+template <RunKind kKind = RunKind::kPlain>
 HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(codes.raw), "v"(quad.raw));
   return sum;
 }
-#elif HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR
-// Pairs as 16 bits, even bytes and odd bytes apart: no sum can saturate.
-HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
+#elif HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4
+#if HWY_TARGET == HWY_AVX2
+HWY_INLINE __m256i add_pairs(__m256i codes, __m256i x) { return _mm256_maddubs_epi16(codes, x); }
+HWY_INLINE __m256i take_sign(__m256i x, __m256i of) { return _mm256_sign_epi8(x, of); }
+#else
+HWY_INLINE __m128i add_pairs(__m128i codes, __m128i x) { return _mm_maddubs_epi16(codes, x); }
+HWY_INLINE __m128i take_sign(__m128i x, __m128i of) { return _mm_sign_epi8(x, of); }
+#endif
+// Even bytes and odd ones apart, each in 16 bits.
+HWY_INLINE Ints add_all_products(Ints sum, Words codes, Words quad) {
+  const Tag<int32_t> d;
   const hn::Repartition<int16_t, Tag<int32_t>> d16;
-  const hn::Repartition<uint16_t, Tag<int32_t>> du16;
-  const auto pairs = hn::BitCast(du16, codes);
+  const auto code = hn::BitCast(d16, codes);
   const auto x = hn::BitCast(d16, quad);
-  const auto even = hn::BitCast(d16, hn::And(pairs, hn::Set(du16, 0xff)));
-  const auto odd = hn::BitCast(d16, hn::ShiftRight<8>(pairs));
+  Ints unused = hn::Zero(d);
+  sum = hn::ReorderWidenMulAccumulate(d, hn::ShiftRight<8>(hn::ShiftLeft<8>(code)),
+                                      hn::ShiftRight<8>(hn::ShiftLeft<8>(x)), sum, unused);
+  return hn::ReorderWidenMulAccumulate(d, hn::ShiftRight<8>(code), hn::ShiftRight<8>(x), sum,
+                                       unused);
+}
+
+// Pairs in 16 bits: for kBytes as |code| times the integer with the code's sign.
+template <RunKind kKind = RunKind::kPlain>
+HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
+  if constexpr (kKind == RunKind::kAllBytes) return add_all_products(sum, codes, quad);
+  const hn::Repartition<int16_t, Tag<int32_t>> d16;
+  using Pairs = hn::Vec<decltype(d16)>;
+  const Pairs pairs =
+      kKind == RunKind::kBytes
+          ? Pairs{add_pairs(take_sign(codes.raw, codes.raw), take_sign(quad.raw, codes.raw))}
+          : Pairs{add_pairs(codes.raw, quad.raw)};
   Ints unused = hn::Zero(Tag<int32_t>());
-  sum = hn::ReorderWidenMulAccumulate(Tag<int32_t>(), even, hn::ShiftRight<8>(hn::ShiftLeft<8>(x)),
-                                      sum, unused);
-  return hn::ReorderWidenMulAccumulate(Tag<int32_t>(), odd, hn::ShiftRight<8>(x), sum, unused);
+  return hn::ReorderWidenMulAccumulate(Tag<int32_t>(), pairs, hn::Set(d16, 1), sum, unused);
 }
 #else
-template <int kByte = 0>
+template <RunKind kKind = RunKind::kPlain, int kByte = 0>
 HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
   const Tag<int32_t> d;
   const Ints code = hn::And(hn::BitCast(d, hn::ShiftRight<8 * kByte>(codes)), hn::Set(d, 0xff));
   const Ints x = hn::ShiftRight<24>(hn::BitCast(d, hn::ShiftLeft<24 - 8 * kByte>(quad)));
   sum = hn::Add(sum, hn::Mul(code, x));
-  if constexpr (kByte < 3) return add_products<kByte + 1>(sum, codes, quad);
+  if constexpr (kByte < 3) return add_products<kKind, kByte + 1>(sum, codes, quad);
   return sum;
 }
 #endif
 
 // The same with one quad for all lanes, from memory.
 #if HWY_TARGET == HWY_AVX3
+template <RunKind kKind>
 HWY_INLINE Ints add_quad(Ints sum, Words codes, const int8_t* quad) {
   const auto& bytes = *reinterpret_cast<const int8_t(*)[4]>(quad);
   asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum.raw) : "v"(codes.raw), "m"(bytes));
   return sum;
 }
 #else
+template <RunKind kKind>
 HWY_INLINE Ints add_quad(Ints sum, Words codes, const int8_t* quad) {
-  return add_products(sum, codes, load_quad(quad));
+  return add_products<kKind>(sum, codes, load_quad(quad));
 }
 #endif
 

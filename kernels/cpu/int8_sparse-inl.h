@@ -87,7 +87,7 @@ HWY_INLINE __m512i load_kept(const uint8_t* from) {
 class SparseStorage {
  public:
   static constexpr int kPerByte = 1;
-  static constexpr bool kSigned = false;
+  static constexpr bool kTurnsSign = false;
   static constexpr RunKind kKind = RunKind::kPlain;
   static constexpr bool kPairs = false;
   static constexpr bool kInPlace = true;

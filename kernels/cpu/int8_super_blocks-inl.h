@@ -19,7 +19,8 @@ namespace {
 // Format says what a block holds:
 //   kKind, kZero             as of int8_rows-inl.h
 //   load_pair(block, p)      AVX-512: codes of runs 2p and 2p + 1
-//   widen_pair(block, p, to) elsewhere: the same into memory
+//   load_run(block, run)     AVX2, but for kHalves: codes of a run
+//   widen_pair(block, p, to) elsewhere: codes of runs 2p and 2p + 1, into memory
 //   read_scales(units)       of kLanes rows, for:
 //   scale(run), minimum(run), factor(run, half), factors_of_four(p, i)
 template <class Format>
@@ -50,6 +51,12 @@ class SuperBlockRows : public BlockStorage {
 #if HWY_TARGET == HWY_AVX3
   static HWY_INLINE Words load_pair(const uint8_t* unit, int64_t run) {
     return Words{Format::load_pair(*reinterpret_cast<const Block*>(unit), run % 8 / 2)};
+  }
+#elif HWY_TARGET == HWY_AVX2
+  static HWY_INLINE Words load_run(const uint8_t* unit,
+                                   int64_t run) requires(kKind != RunKind::kHalves) {
+    const auto& block = *reinterpret_cast<const Block*>(unit);
+    return hn::BitCast(Tag<uint32_t>(), Format::load_run(block, run % 8));
   }
 #endif
 
@@ -150,6 +157,22 @@ class SixBitFormat {
     }
   }
 #endif
+#if HWY_TARGET == HWY_AVX2
+  static HWY_INLINE RunCodes load_run(const Block& block, int64_t run) {
+    const RunBytes d;
+    const hn::Repartition<uint16_t, RunBytes> d16;
+    const auto pairs = hn::BitCast(d16, hn::LoadU(d, block.nibbles + run / 2 * 32));
+    const auto shifted = hn::BitCast(d, hn::ShiftRightSame(pairs, run % 2 == 0 ? 0 : 4));
+    const RunCodes codes = hn::And(shifted, hn::Set(d, 0x0f));
+    if constexpr (std::is_same_v<Block, BlockQ4_K>) {
+      return codes;
+    } else {
+      const auto select = hn::Set(d, static_cast<uint8_t>(1 << run));
+      const auto is_set = hn::Eq(hn::And(hn::LoadU(d, block.high_bits), select), select);
+      return hn::Or(codes, hn::IfThenElseZero(is_set, hn::Set(d, 16)));
+    }
+  }
+#endif
 
  private:
   static HWY_INLINE Bytes16Vector bit_as_sixteen(Bytes16Vector bits, int64_t bit) {
@@ -244,7 +267,7 @@ class IQ4_XSFormat {
  public:
   using Block = BlockIQ4_XS;
   using Table = CodeTable<kNonLinear>;
-  static constexpr RunKind kKind = RunKind::kPlain;
+  static constexpr RunKind kKind = kKindOfBytes;
   static constexpr int32_t kZero = Table::kZero;
 
   HWY_INLINE void read_scales(const Codes& units) {
@@ -272,6 +295,11 @@ class IQ4_XSFormat {
   static HWY_INLINE void widen_pair(const Block& block, int64_t p, uint8_t* codes) {
     Table::widen(block.nibbles + p * 32, codes);
     Table::widen(block.nibbles + p * 32 + 16, codes + 32);
+  }
+#endif
+#if HWY_TARGET == HWY_AVX2
+  static HWY_INLINE RunCodes load_run(const Block& block, int64_t run) {
+    return Table::load_run(block.nibbles + run * 16);
   }
 #endif
 

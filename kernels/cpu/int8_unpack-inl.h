@@ -22,7 +22,7 @@ template <int kBits>
 class UnpackedRows : public GroupedRows<kBits> {
  public:
   static constexpr int kPerByte = 1;
-  static constexpr bool kSigned = false;
+  static constexpr bool kTurnsSign = false;
 
   explicit UnpackedRows(const WeightView& w) : GroupedRows<kBits>(w), run_(input_run(w)) {}
 
