@@ -17,12 +17,15 @@
 #include <array>
 
 #include "kernels/cpu/int8_few-inl.h"
+#include "kernels/cpu/sparse_tiles.h"
 #include "kernels/cpu/vbmi-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
+
+constexpr int kAndOr = 0xea;  // (a & b) | c, for ternary logic
 
 // ---- The kept columns of a run, one a byte, in the order in which load_kept gives their codes:
 //
@@ -61,7 +64,6 @@ HWY_INLINE __m512i load_kept_columns(const std::byte* index) {
   }
   const __m512i shifts = _mm512_load_si512(kKeptBytes<kBits>.shifts.data());
   const __m512i columns = _mm512_load_si512(kKeptBytes<kBits>.columns.data());
-  constexpr int kAndOr = 0xea;  // (a & b) | c
   return _mm512_ternarylogic_epi64(shift_bytes_apart(nibbles, shifts), _mm512_set1_epi8(3), columns,
                                    kAndOr);
 }
@@ -235,6 +237,69 @@ class SparseRows : public SparseStorage {
     _mm512_store_si512(to, _mm512_xor_si512(expand_bytes(low, kept), zeros));
     _mm512_store_si512(to + 64, _mm512_xor_si512(expand_bytes(high, upper), zeros));
   }
+};
+
+// ---- Tiles (sparse_tiles.h): all rows in a vector, four kept columns of each.
+
+static_assert(kTileRows == kLanes && kTileColumns == kLongestRun);
+
+// What lies so far ahead is asked for, into L2: between two blocks of rows the processor's own
+// prefetching stops.
+constexpr int64_t kTilesAheadBytes = 16 * kTileBytes;
+
+// Exact sums of a tile's rows with kT tokens. x: [kT][kLongestRun]
+template <int kT>
+HWY_INLINE void multiply_tile(const std::byte* tile, const int8_t* x, Ints* sums) {
+  const Tag<uint32_t> d;
+  const Words nibble = hn::Set(d, 0x0f0f0f0f);
+  const Words eights = hn::Set(d, 0x08080808);  // the zero point
+  const __m512i quadruples = _mm512_set1_epi32(0x04040000);
+  Ints zeros[kT];
+  HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = zeros[t] = hn::Zero(Tag<int32_t>());
+  HONE_UNROLL for (int i = 0; i < 16; ++i) {  // eights of columns
+    const Words positions = load_bytes(d, tile + kTileCodes + i / 4 * kVectorBytes);
+    const __m512i from = _mm512_ternarylogic_epi64(_mm512_srli_epi32(positions.raw, i % 4 * 2),
+                                                   _mm512_set1_epi8(3), quadruples, kAndOr);
+    const Words pairs = load_bytes(d, tile + i / 2 * kVectorBytes);
+    const Words codes = hn::And(i % 2 == 0 ? pairs : hn::ShiftRight<4>(pairs), nibble);
+    HONE_UNROLL for (int t = 0; t < kT; ++t) {
+      int64_t eight;
+      std::memcpy(&eight, x + t * kLongestRun + 8 * i, sizeof eight);
+      const Words picked{_mm512_shuffle_epi8(_mm512_set1_epi64(eight), from)};
+      sums[t] = add_products(sums[t], codes, picked);
+      zeros[t] = add_products(zeros[t], eights, picked);
+    }
+    if (kLine * i < kTileBytes) __builtin_prefetch(tile + kTilesAheadBytes + kLine * i, 0, 2);
+  }
+  HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = hn::Sub(sums[t], zeros[t]);
+}
+
+// The rows of a TiledMatrix.
+class TiledRows : public SparseRows<4, false> {
+ public:
+  explicit TiledRows(const WeightView& w)
+      : SparseRows(w), tiles_(static_cast<const TiledMatrix&>(w).tiles) {}
+
+  void start(int64_t row, int64_t count) {
+    row_ = row;
+    last_ = count - 1;
+    block_ = tiles_ + row / kTileRows * tile_block_bytes(w_);
+  }
+  HWY_INLINE Floats scale(int64_t run) const {
+    const std::byte* const scales = block_ + (run + 1) * kTileBytes - kTileScales;
+    return w_.scale_type == DType::kBF16 ? widen_bf16(scales) : widen_f16(scales);
+  }
+
+  template <int kT>
+  HWY_INLINE void multiply(const Codes&, int64_t run, const Int8Part& x, Ints* sums) const {
+    alignas(64) int8_t apart[kT * kLongestRun];
+    const int8_t* const tokens = tokens_apart<kT>(x.quads + run * kLongestRun * kT, apart);
+    multiply_tile<kT>(block_ + run * kTileBytes, tokens, sums);
+  }
+
+ private:
+  const std::byte* tiles_;
+  const std::byte* block_ = nullptr;  // those of the kLanes rows
 };
 
 }  // namespace

@@ -102,10 +102,11 @@ std::vector<OptionDecl> session_options(CommonOptions& common) {
        .in_history = false},
       {.flags = "--sparse",
        .value = "KIND",
-       .help = "Dense matrices of many zeros, such as unstructured pruning leaves: auto packs them "
-               "in memory, a bit for each weight and the kept ones, where this processor "
-               "multiplies them faster so; off leaves them as they are. 2:4 is always multiplied "
-               "as it is stored.",
+       .help =
+           "Matrices of many zeros: auto packs dense ones, such as unstructured pruning leaves, "
+           "in memory, a bit for each weight and the kept ones, and copies integers of 2:4 in "
+           "the order of decoding, where this processor multiplies them faster so; off leaves "
+           "them as they are. 2:4 never becomes dense.",
        .target = &common.sparse,
        .choices = {"auto", "off"},
        .in_history = false},

@@ -83,10 +83,19 @@ PlacedWeights place_weights(Backend& backend, const Graph& graph, const WeightTa
     placed.table.vectors[vector.key] = reinterpret_cast<const float*>(next);
     next += rounded(vector.bytes);
   }
-  std::map<Identity, WeightView> there;
-  for (const auto& [same, view] : matrices_of(graph, host)) there[same] = backend.place(*view);
-  for (auto& [key, view] : placed.table.matrices) view = there.at(identity(view));
+  place_matrices(backend, graph, placed.table);
   return placed;
+}
+
+int64_t place_matrices(Backend& backend, const Graph& graph, WeightTable& table) {
+  int64_t bytes = 0;
+  std::map<Identity, WeightView> there;
+  for (const auto& [same, view] : matrices_of(graph, table)) {
+    bytes += static_cast<int64_t>(backend.placed_bytes(*view));
+    there[same] = backend.place(*view);
+  }
+  for (auto& [key, view] : table.matrices) view = there.at(identity(view));
+  return bytes;
 }
 
 }  // namespace hone

@@ -20,4 +20,8 @@ int64_t weight_bytes(const Backend& backend, const Graph& graph, const WeightTab
 // are placed once.
 PlacedWeights place_weights(Backend& backend, const Graph& graph, const WeightTable& host);
 
+// Lets the backend place each matrix of `table`, once. Returns the bytes that it took: where it
+// shares the host's memory, for those that it also wants in an order of its own.
+int64_t place_matrices(Backend& backend, const Graph& graph, WeightTable& table);
+
 }  // namespace hone

@@ -33,7 +33,8 @@ DeviceModel place_part(Placement part, WeightTable host, const SessionOptions& o
   placed.weight_bytes = weight_bytes(backend, part.graph, host);
   if (!backend.shares_host_memory()) placed.own_bytes = placed.weight_bytes;
   placed.weights = place_weights(backend, part.graph, host);
-  if (options.sparse) {
+  if (options.sparse && backend.shares_host_memory()) {
+    placed.own_bytes += place_matrices(backend, part.graph, placed.weights.table);
     placed.packed = pack_bitmasks(backend, part.graph, options.threads, placed.weights.table);
     for (const BitmaskMatrix& matrix : placed.packed) placed.own_bytes += matrix.bytes;
   }
