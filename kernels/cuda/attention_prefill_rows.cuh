@@ -38,6 +38,7 @@ struct Stored {
   int type;         // DType
   int log_element;  // log2 of its bytes
   int tile_bytes;
+  int unused = 0;  // no byte is padding
 };
 
 // Tokens of one sequence, and the keys that some of them see.
