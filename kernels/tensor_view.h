@@ -50,6 +50,9 @@ struct WeightView {
   const int64_t* row_offsets = nullptr;  // with mask, [rows + 1]: elements before each row; instead
                                          // of row_stride
 
+  const std::byte* tiles = nullptr;  // the same once more, in an order of the backend that placed
+                                     // it, or null
+
   bool quantize_input = false;  // W8A8: each activation row is rounded to int8 (or fp8 where
                                 // type is F8E4M3) with its own scale before the product
   bool int8_input = false;      // int8 arithmetic (a choice at run time, not of the file):

@@ -8,13 +8,12 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/decoder-inl.h"
-#include "kernels/cpu/sparse_tiles.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 
 void embed(BackendContext& opaque, const EmbedArgs& args) {
-  const Decoder table(stored_form(args.table));
+  const Decoder table(args.table);
   const int64_t columns = args.table.columns;
   CHECK(columns > 0);
   const int64_t grain = std::max<int64_t>(1, 32 * 1024 / columns);

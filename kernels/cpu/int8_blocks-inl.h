@@ -139,18 +139,6 @@ HWY_INLINE RunCodes load_nibbles(const uint8_t* from) {
   const RunCodes high = hn::BitCast(d, hn::ShiftRight<4>(hn::BitCast(d16, pairs)));
   return hn::And(hn::ConcatUpperLower(d, high, pairs), hn::Set(d, 0x0f));
 }
-
-// 16 where bit i of `bits` is set, else 0.
-HWY_INLINE RunCodes fifth_bits_of_run(uint32_t bits) {
-  const RunBytes d;
-  const hn::Repartition<uint32_t, RunBytes> d32;
-  const hn::Repartition<uint64_t, RunBytes> d64;
-  alignas(32) static constexpr uint8_t kSpread[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
-                                                    2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3};
-  const auto bytes = hn::TableLookupBytes(hn::BitCast(d, hn::Set(d32, bits)), hn::Load(d, kSpread));
-  const auto select = hn::BitCast(d, hn::Set(d64, 0x8040201008040201));
-  return hn::IfThenElseZero(hn::Eq(hn::And(bytes, select), select), hn::Set(d, 16));
-}
 #endif
 
 template <class BlockType>
@@ -171,14 +159,13 @@ struct Q8_0Format : HalfScale<BlockQ8_0> {
       hn::StoreU(hn::Xor(q, hn::Set(d, kZero)), d, codes + i);
     }
   }
-#if HWY_TARGET == HWY_AVX2
-  static HWY_INLINE RunCodes load_run(const Block& block) {
-    return hn::LoadU(RunBytes(), reinterpret_cast<const uint8_t*>(block.q));
-  }
-#endif
 #if HWY_TARGET == HWY_AVX3
   static HWY_INLINE __m512i load_pair(const Block& first, const Block& second) {
     return _mm512_xor_si512(join(load_32(first.q), load_32(second.q)), _mm512_set1_epi8(-128));
+  }
+#elif HWY_TARGET == HWY_AVX2
+  static HWY_INLINE RunCodes load_run(const Block& block) {
+    return hn::LoadU(RunBytes(), reinterpret_cast<const uint8_t*>(block.q));
   }
 #endif
 };
@@ -207,15 +194,16 @@ struct NibbleFormat : HalfScale<BlockType> {
 using Q4_0Format = NibbleFormat<BlockQ4_0, 8, false>;
 using Q4_1Format = NibbleFormat<BlockQ4_1, 0, true>;
 
-// 16 where bit i of `bits` is set, else 0.
-HWY_INLINE Bytes16Vector fifth_bits(uint32_t bits) {
-  const Bytes16 d;
-  const hn::Repartition<uint64_t, Bytes16> d64;
-  alignas(16) static constexpr uint8_t kSpread[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
-  const auto bytes = hn::TableLookupBytes(hn::BitCast(d, hn::Set(d64, bits)), hn::Load(d, kSpread));
+// 16 where bit i of `bits` is set, else 0: of as many bits as D has lanes.
+template <class D>
+HWY_INLINE hn::Vec<D> fifth_bits(D d, uint32_t bits) {
+  const hn::Repartition<uint32_t, D> d32;
+  const hn::Repartition<uint64_t, D> d64;
+  alignas(32) static constexpr uint8_t kSpread[] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,
+                                                    2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3};
+  const auto bytes = hn::TableLookupBytes(hn::BitCast(d, hn::Set(d32, bits)), hn::Load(d, kSpread));
   const auto select = hn::BitCast(d, hn::Set(d64, 0x8040201008040201));
-  const auto is_set = hn::Eq(hn::And(bytes, select), select);
-  return hn::IfThenElseZero(is_set, hn::Set(d, 16));
+  return hn::IfThenElseZero(hn::Eq(hn::And(bytes, select), select), hn::Set(d, 16));
 }
 
 template <class BlockType, int32_t kZeroCode, bool kHasMinimum>
@@ -228,8 +216,8 @@ struct FiveBitFormat : HalfScale<BlockType> {
     const auto pairs = hn::LoadU(d, block.nibbles);
     uint32_t high;
     std::memcpy(&high, block.high_bits, sizeof high);
-    hn::StoreU(hn::Or(low_nibbles(pairs), fifth_bits(high & 0xffff)), d, codes);
-    hn::StoreU(hn::Or(high_nibbles(pairs), fifth_bits(high >> 16)), d, codes + 16);
+    hn::StoreU(hn::Or(low_nibbles(pairs), fifth_bits(d, high & 0xffff)), d, codes);
+    hn::StoreU(hn::Or(high_nibbles(pairs), fifth_bits(d, high >> 16)), d, codes + 16);
   }
 #if HWY_TARGET == HWY_AVX3
   static HWY_INLINE __m512i load_pair(const Block& first, const Block& second) {
@@ -244,7 +232,7 @@ struct FiveBitFormat : HalfScale<BlockType> {
   static HWY_INLINE RunCodes load_run(const Block& block) {
     uint32_t high;
     std::memcpy(&high, block.high_bits, sizeof high);
-    return hn::Or(load_nibbles(block.nibbles), fifth_bits_of_run(high));
+    return hn::Or(load_nibbles(block.nibbles), fifth_bits(RunBytes(), high));
   }
 #endif
 };

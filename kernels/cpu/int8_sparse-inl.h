@@ -274,16 +274,14 @@ HWY_INLINE void multiply_tile(const std::byte* tile, const int8_t* x, Ints* sums
   HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = hn::Sub(sums[t], zeros[t]);
 }
 
-// The rows of a TiledMatrix.
 class TiledRows : public SparseRows<4, false> {
  public:
-  explicit TiledRows(const WeightView& w)
-      : SparseRows(w), tiles_(static_cast<const TiledMatrix&>(w).tiles) {}
+  using SparseRows::SparseRows;
 
   void start(int64_t row, int64_t count) {
     row_ = row;
     last_ = count - 1;
-    block_ = tiles_ + row / kTileRows * tile_block_bytes(w_);
+    block_ = w_.tiles + row / kTileRows * tile_block_bytes(w_);
   }
   HWY_INLINE Floats scale(int64_t run) const {
     const std::byte* const scales = block_ + (run + 1) * kTileBytes - kTileScales;
@@ -298,7 +296,6 @@ class TiledRows : public SparseRows<4, false> {
   }
 
  private:
-  const std::byte* tiles_;
   const std::byte* block_ = nullptr;  // those of the kLanes rows
 };
 

@@ -15,19 +15,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 
-#if HWY_TARGET == HWY_AVX3
-namespace {
-
-std::unique_ptr<Int8Product> make_tiled_product(const WeightView& w, int64_t end_row) {
-  return make_int8_product<TiledRows>(*tiled_matrix(w), end_row);
-}
-
-}  // namespace
-#endif
-
 Int8Kernel choose_sparse_kernel(const WeightView& w) {
 #if HWY_TARGET == HWY_AVX3
-  if (tiled_matrix(w)) return {TiledRows::kPerByte, make_tiled_product};
+  if (w.tiles) return kInt8Kernel<TiledRows>;
   if (!SparseRows<8, true>::suits(w)) return {};
   if (w.packed_bits == 0 && w.type == DType::kI8) return kInt8Kernel<SparseRows<8, true>>;
   if (w.packed_bits == 8) return kInt8Kernel<SparseRows<8, false>>;

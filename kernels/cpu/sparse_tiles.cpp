@@ -39,13 +39,6 @@ void make_tile_row(const std::byte* codes, const std::byte* index, std::byte* to
 
 }  // namespace
 
-WeightView TiledMatrix::placed() const {
-  WeightView view = *this;
-  view.payload = reinterpret_cast<const std::byte*>(this);
-  view.row_stride = 0;
-  return view;
-}
-
 bool can_be_tiled(const WeightView& w) {
   const bool codes = w.index && w.packed_bits == 4 && (w.quantize_input || rounds_in_runs(w));
   const bool halves = w.scale_type == DType::kF16 || w.scale_type == DType::kBF16;
@@ -57,19 +50,18 @@ int64_t tile_blocks(const WeightView& w) { return (w.rows + kTileRows - 1) / kTi
 
 int64_t tile_block_bytes(const WeightView& w) { return w.columns / kTileColumns * kTileBytes; }
 
-void make_tile_block(const TiledMatrix& matrix, int64_t block) {
+void make_tile_block(const WeightView& w, int64_t block, std::byte* tiles) {
   const int64_t first = block * kTileRows;
-  const int64_t rows = std::min(kTileRows, matrix.rows - first);
-  const int64_t tiles = matrix.columns / kTileColumns;
-  for (int64_t i = 0; i < tiles; ++i) {
-    std::byte* const tile = matrix.tiles + (block * tiles + i) * kTileBytes;
+  const int64_t rows = std::min(kTileRows, w.rows - first);
+  const int64_t count = w.columns / kTileColumns;
+  for (int64_t i = 0; i < count; ++i) {
+    std::byte* const tile = tiles + (block * count + i) * kTileBytes;
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t row = first + r;
-      const std::byte* const codes = matrix.payload + row * matrix.row_stride;
-      const std::byte* const index = matrix.index + row * (matrix.columns / 8);
+      const std::byte* const codes = w.payload + row * w.row_stride;
+      const std::byte* const index = w.index + row * (w.columns / 8);
       make_tile_row(codes + i * kTileColumns / 4, index + i * kTileColumns / 8, tile + 4 * r);
-      std::memcpy(tile + kTileCodes + kTilePositions + 2 * r, matrix.scales + 2 * (row * tiles + i),
-                  2);
+      std::memcpy(tile + kTileCodes + kTilePositions + 2 * r, w.scales + 2 * (row * count + i), 2);
     }
   }
 }

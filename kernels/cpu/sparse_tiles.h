@@ -1,5 +1,5 @@
-// 2:4 integers of four bits in the order in which one to a few tokens meet them: a copy beside the
-// matrix as it is stored, which many tokens read.
+// WeightView::tiles of the CPU: 2:4 integers of four bits in the order in which one to a few tokens
+// meet them. Many tokens read the matrix as it is stored.
 //
 // A tile is kTileRows rows times kTileColumns columns. Eight neighbouring columns keep four codes,
 // which are a row's four bytes in a vector of all rows; so a product needs no sum across a vector,
@@ -28,29 +28,11 @@ constexpr int64_t kTilePositions = kTileRows * kTileColumns / 8;  // bytes
 constexpr int64_t kTileScales = kTileRows * 2;                    // bytes
 constexpr int64_t kTileBytes = kTileCodes + kTilePositions + kTileScales;
 
-// A matrix as it is stored, and its tiles.
-struct TiledMatrix : WeightView {
-  std::byte* tiles;  // [tile_blocks][tile_block_bytes]
-
-  // What ops are given: the payload is this object, and no row has a stride.
-  WeightView placed() const;
-};
-
-// The matrix whose placed() this is; null: of none.
-inline const TiledMatrix* tiled_matrix(const WeightView& w) {
-  return w.index && w.row_stride == 0 ? reinterpret_cast<const TiledMatrix*>(w.payload) : nullptr;
-}
-
-inline const WeightView& stored_form(const WeightView& w) {
-  const TiledMatrix* const tiled = tiled_matrix(w);
-  return tiled ? *tiled : w;
-}
-
 // Where each tile has a scale of 16 bits for a row.
 bool can_be_tiled(const WeightView& w);
 int64_t tile_blocks(const WeightView& w);  // of kTileRows rows; the last is filled with zeros
 int64_t tile_block_bytes(const WeightView& w);
-// Fills a block of tiles, which are zeros before.
-void make_tile_block(const TiledMatrix& matrix, int64_t block);
+// Fills one of the blocks of WeightView::tiles, which are zeros before.
+void make_tile_block(const WeightView& w, int64_t block, std::byte* tiles);
 
 }  // namespace hone::cpu
