@@ -10,14 +10,25 @@
 
 namespace hone {
 
-// ECMAScript regular expression, searched anywhere in a tensor's name. Error(kUsage) naming
-// `option` when it does not parse.
-std::regex parse_name_regex(const std::string& text, const std::string& option);
+// An expression of an option, searched anywhere in a tensor's name.
+class NamePattern {
+ public:
+  // ECMAScript. Error(kUsage) naming the option when it does not parse.
+  NamePattern(const std::string& text, const std::string& option);
+  bool matches(const std::string& name) const { return std::regex_search(name, expression_); }
+  // "--exclude 'nrom'"
+  const std::string& as_given() const { return as_given_; }
 
-// "--exclude 'nrom' matches no tensor", for each of an option's expressions that finds none of
-// `names`: a slip of the pen, mostly.
-std::vector<std::string> unmatched(const std::vector<std::string>& expressions,
-                                   const std::string& option,
+ private:
+  std::string as_given_;
+  std::regex expression_;
+};
+
+bool any_matches(const std::vector<NamePattern>& patterns, const std::string& name);
+
+// "--exclude 'nrom' matches no tensor", for each that finds none of `names`: a slip of the pen,
+// mostly.
+std::vector<std::string> unmatched(const std::vector<NamePattern>& patterns,
                                    const std::vector<std::string>& names);
 
 class TargetFilter {
@@ -28,9 +39,13 @@ class TargetFilter {
   // model whose name matches one of them. Never biases, norms and position embeddings.
   bool chosen(const TensorSpec& tensor) const;
 
+  const std::vector<NamePattern>& include() const { return include_; }
+  const std::vector<NamePattern>& exclude() const { return exclude_; }
+  std::vector<std::string> unmatched(const std::vector<std::string>& names) const;
+
  private:
-  std::vector<std::regex> include_;
-  std::vector<std::regex> exclude_;
+  std::vector<NamePattern> include_;
+  std::vector<NamePattern> exclude_;
 };
 
 // A matrix that may be pruned or quantized at all.

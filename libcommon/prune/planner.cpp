@@ -78,11 +78,8 @@ class MaskPlanner {
   void warn_of_unmatched() const {
     std::vector<std::string> names;
     for (const TensorSpec& tensor : planner_.spec.tensors) names.push_back(tensor.name);
-    for (const auto& [texts, option] : {std::pair(planner_.options.include, "--include"),
-                                        std::pair(planner_.options.exclude, "--exclude")}) {
-      for (const std::string& fault : unmatched(texts, option, names)) {
-        log_warning(planner_.reader.subject() + ": " + fault);
-      }
+    for (const std::string& fault : filter_.unmatched(names)) {
+      log_warning(planner_.reader.subject() + ": " + fault);
     }
   }
 

@@ -1,6 +1,7 @@
 #include "libcommon/quant/options.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "libcommon/base/error.h"
 
@@ -19,17 +20,12 @@ Scheme base_scheme(const QuantizeOptions& options) {
   return find_scheme("none");
 }
 
-std::pair<std::regex, Scheme> parse_set(const std::string& text) {
+std::pair<NamePattern, Scheme> parse_set(const std::string& text) {
   const size_t equals = text.rfind('=');
   if (equals == std::string::npos || equals == 0) {
     throw usage_error("--set '" + text + "' is not REGEX=SCHEME");
   }
-  return {parse_name_regex(text.substr(0, equals), "--set"), find_scheme(text.substr(equals + 1))};
-}
-
-bool any_match(const std::vector<std::regex>& expressions, const std::string& name) {
-  return std::any_of(expressions.begin(), expressions.end(),
-                     [&](const std::regex& e) { return std::regex_search(name, e); });
+  return {NamePattern(text.substr(0, equals), "--set"), find_scheme(text.substr(equals + 1))};
 }
 
 bool plain_cast(const Scheme& scheme) {
@@ -41,28 +37,31 @@ bool plain_cast(const Scheme& scheme) {
 Recipe::Recipe(const QuantizeOptions& options)
     : base_(base_scheme(options)), filter_(options.include, options.exclude) {
   for (const std::string& text : options.sets) sets_.push_back(parse_set(text));
-  for (const std::string& text : options.include) {
-    include_.push_back(parse_name_regex(text, "--include"));
+}
+
+std::vector<std::string> Recipe::unmatched(const std::vector<std::string>& names) const {
+  std::vector<std::string> faults = filter_.unmatched(names);
+  for (const auto& [pattern, scheme] : sets_) {
+    std::ranges::move(hone::unmatched({pattern}, names), std::back_inserter(faults));
   }
-  for (const std::string& text : options.exclude) {
-    exclude_.push_back(parse_name_regex(text, "--exclude"));
-  }
+  return faults;
 }
 
 // Casts to plain types are of all tensors. Block types are for all matrices, embedding and head
 // included, as in GGUF files. Schemes of compressed-tensors are for Linear layers.
 bool Recipe::base_reaches(const std::string& name, const TensorSpec* tensor) const {
-  if (plain_cast(base_)) return include_.empty() || any_match(include_, name);
+  const std::vector<NamePattern>& include = filter_.include();
+  if (plain_cast(base_)) return include.empty() || any_matches(include, name);
   if (tensor == nullptr) return false;
-  if (base_.to_blocks() && include_.empty()) return is_weight_matrix(*tensor);
+  if (base_.to_blocks() && include.empty()) return is_weight_matrix(*tensor);
   return filter_.chosen(*tensor);
 }
 
 Scheme Recipe::scheme_for(const std::string& name, const TensorSpec* tensor, bool tied) const {
   const Scheme keep = find_scheme("none");
-  if (any_match(exclude_, name)) return keep;
-  for (const auto& [expression, scheme] : sets_) {
-    if (!std::regex_search(name, expression)) continue;
+  if (any_matches(filter_.exclude(), name)) return keep;
+  for (const auto& [pattern, scheme] : sets_) {
+    if (!pattern.matches(name)) continue;
     const bool fits = plain_cast(scheme) || (tensor != nullptr && is_weight_matrix(*tensor));
     return fits ? scheme : keep;
   }

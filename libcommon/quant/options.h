@@ -2,7 +2,6 @@
 // scheme.
 #pragma once
 
-#include <regex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,14 +39,14 @@ class Recipe {
   // For a tensor under its plain name. tensor: null where the architecture does not know it (a
   // buffer of an old file), which only casts of everything reach. tied: the embedding is the head.
   Scheme scheme_for(const std::string& name, const TensorSpec* tensor, bool tied) const;
+  // Of --include, --exclude and --set; see targets.h.
+  std::vector<std::string> unmatched(const std::vector<std::string>& names) const;
 
  private:
   bool base_reaches(const std::string& name, const TensorSpec* tensor) const;
 
   Scheme base_;
-  std::vector<std::pair<std::regex, Scheme>> sets_;
-  std::vector<std::regex> include_;
-  std::vector<std::regex> exclude_;
+  std::vector<std::pair<NamePattern, Scheme>> sets_;
   TargetFilter filter_;
 };
 

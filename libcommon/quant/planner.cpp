@@ -274,13 +274,7 @@ class Planner {
   void note_unmatched(const std::vector<StoredWeight>& weights) {
     std::vector<std::string> names;
     for (const StoredWeight& weight : weights) names.push_back(weight.name);
-    std::vector<std::string> sets;
-    for (const std::string& text : options_.sets) sets.push_back(text.substr(0, text.rfind('=')));
-    for (const auto& [texts, option] :
-         {std::pair(options_.include, "--include"), std::pair(options_.exclude, "--exclude"),
-          std::pair(sets, "--set")}) {
-      std::ranges::move(unmatched(texts, option, names), std::back_inserter(result_.notes));
-    }
+    std::ranges::move(recipe_.unmatched(names), std::back_inserter(result_.notes));
   }
 
   const CheckpointHeader& header_;

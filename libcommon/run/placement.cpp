@@ -127,15 +127,13 @@ std::unique_ptr<Backend> open_last(const LoadedModel& model, const Graph& graph,
   if (backend->shares_host_memory()) return backend;
   const Fitting fitting(model, graph, host, options, *backend);
   const bool may_leave = options.device == "auto" && !options.gpu_layers;
-  if (may_leave && !fitting.fits_with_room(layers)) {
-    log_verbose(fitting.refusal(layers) + "; computing on the CPU");
-    return open_or_throw("cpu", options.threads);
-  }
-  if (!fitting.fits(layers)) {
+  if (may_leave ? fitting.fits_with_room(layers) : fitting.fits(layers)) return backend;
+  if (!may_leave) {
     throw resource_error(fitting.refusal(layers) +
                          "; --device cpu, a smaller --ctx, or fewer bits");
   }
-  return backend;
+  log_verbose(fitting.refusal(layers) + "; computing on the CPU");
+  return open_or_throw("cpu", options.threads);
 }
 
 }  // namespace
