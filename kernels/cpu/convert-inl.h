@@ -82,10 +82,19 @@ struct AsBF16 {
   }
 };
 
+// With F16C, of every processor with AVX2, the conversions are instructions.
+constexpr bool kConvertsF16 = HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2;
+
 struct AsF16 {
   static constexpr DType kType = DType::kF16;
   using Stored = uint16_t;
   static HWY_INLINE Floats widen(Words bits) {
+    if constexpr (kConvertsF16) {
+      const auto narrow = hn::DemoteTo(kStored, hn::BitCast(kInts, bits));
+      const Floats wide = hn::PromoteTo(kFloats, hn::BitCast(kHalves, narrow));
+      // The instruction makes every NaN quiet; the codec keeps its bits.
+      if (HWY_LIKELY(hn::AllFalse(kFloats, hn::IsNaN(wide)))) return wide;
+    }
     const Words sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(kWords, 0x8000u)));
     const Words magnitude = hn::And(bits, hn::Set(kWords, 0x7fffu));
     const Words special = hn::Or(hn::Set(kWords, kFloatInfinity), hn::ShiftLeft<13>(magnitude));
@@ -94,6 +103,9 @@ struct AsF16 {
     return hn::BitCast(kFloats, hn::Or(sign, wide));
   }
   static HWY_INLINE Words narrow(Floats value) {
+    if constexpr (kConvertsF16) {
+      return hn::PromoteTo(kWords, hn::BitCast(kStored, hn::DemoteTo(kHalves, value)));
+    }
     const Words bits = hn::BitCast(kWords, value);
     const Words magnitude = hn::And(bits, hn::Set(kWords, 0x7fffffffu));
     const Words rounded = narrow_magnitude<Half>(magnitude);
@@ -104,6 +116,10 @@ struct AsF16 {
     const Words rest = hn::IfThenElse(above(magnitude, kFloatInfinity), nan, number);
     return hn::Or(hn::And(hn::ShiftRight<16>(bits), hn::Set(kWords, 0x8000u)), rest);
   }
+
+ private:
+  static constexpr hn::Rebind<uint16_t, FloatTag> kStored{};
+  static constexpr hn::Rebind<hwy::float16_t, FloatTag> kHalves{};
 };
 
 struct AsF8E4M3 {
@@ -147,7 +163,7 @@ HWY_INLINE void store_bits(Words bits, std::byte* to) {
 using DoubleTag = hn::CappedTag<double, 1>;
 constexpr int64_t kHalves = 1;  // a vector of floats is so many of doubles
 #else
-using DoubleTag = hn::Rebind<double, hn::Half<FloatTag> >;
+using DoubleTag = hn::Rebind<double, hn::Half<FloatTag>>;
 constexpr int64_t kHalves = 2;
 #endif
 constexpr DoubleTag kDoubles;

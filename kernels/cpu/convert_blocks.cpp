@@ -1,8 +1,10 @@
-// Q8_0, Q4_0 and Q4_1, a block of 32 numbers at a time: encode_block of codec/blocks.cpp, operation
-// by operation, for numbers that are finite. Rows that hold others are left to the codec.
+// Q8_0, Q4_0 and Q4_1, sixteen blocks of 32 numbers at a time: encode_block of codec/blocks.cpp,
+// operation by operation, for numbers that are finite. Rows that hold others are left to the codec.
 #include "kernels/cpu/convert_blocks.h"
 
+#include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
@@ -21,24 +23,23 @@ namespace {
 
 constexpr int64_t kElements = 32;
 constexpr int64_t kVectors = kElements / kLanes;
+// Blocks whose scales are made together, a vector at once: from its largest number to its scale a
+// block takes a long chain of operations, and one alone would wait for each of them.
+constexpr int64_t kBatch = 16;
 using ByteTag = hn::Rebind<uint8_t, FloatTag>;
 constexpr ByteTag kBytes;
 
-struct Extremes {
-  float low;
-  float high;
+// Of kBatch blocks: what codes are made with, and what they stand for, code * d + low.
+struct Scales {
+  HWY_ALIGN float d[kBatch];
+  HWY_ALIGN float low[kBatch];       // of code 0; 0 but for Q4_1
+  HWY_ALIGN float inverse[kBatch];   // 1 / d, or 0
+  HWY_ALIGN float addend[kBatch];    // before the fraction is cut off
+  HWY_ALIGN float stored_d[kBatch];  // as F16 has it
+  HWY_ALIGN float stored_low[kBatch];
+  HWY_ALIGN uint16_t d_bits[kBatch];
+  HWY_ALIGN uint16_t low_bits[kBatch];
 };
-
-HWY_INLINE Extremes extremes(const float* values) {
-  Floats low = hn::LoadU(kFloats, values);
-  Floats high = low;
-  for (int64_t i = 1; i < kVectors; ++i) {
-    const Floats v = hn::LoadU(kFloats, values + i * kLanes);
-    low = hn::Min(low, v);
-    high = hn::Max(high, v);
-  }
-  return {hn::GetLane(hn::MinOfLanes(kFloats, low)), hn::GetLane(hn::MaxOfLanes(kFloats, high))};
-}
 
 HWY_INLINE float largest_magnitude(const float* values) {
   Floats largest = hn::Abs(hn::LoadU(kFloats, values));
@@ -59,90 +60,136 @@ HWY_INLINE float first_of_magnitude(const float* values, float wanted) {
   return wanted;  // there is a NaN; the row is encoded again
 }
 
-// As in codec/blocks.cpp: what has no 8-bit value becomes 0.
-HWY_INLINE Ints truncate(Floats value) {
-  const auto fits = hn::Lt(hn::Abs(value), hn::Set(kFloats, 256.0f));
-  return hn::ConvertTo(kInts, hn::IfThenElseZero(fits, value));
+// ---- d and low of one block, before they are rounded.
+
+template <class Block>
+void find_scale(const float* values, Scales& scales, int64_t i);
+
+template <>
+HWY_INLINE void find_scale<BlockQ8_0>(const float* values, Scales& scales, int64_t i) {
+  scales.d[i] = largest_magnitude(values) / 127;
 }
 
-HWY_INLINE Ints at_most_15(Ints value) { return hn::Min(value, hn::Set(kInts, 15)); }
+template <>
+HWY_INLINE void find_scale<BlockQ4_0>(const float* values, Scales& scales, int64_t i) {
+  const float largest = largest_magnitude(values);
+  scales.d[i] = (largest == 0 ? 0.0f : first_of_magnitude(values, largest)) / -8;
+}
 
-float inverse(float d) { return d != 0 ? 1.0f / d : 0.0f; }
+template <>
+HWY_INLINE void find_scale<BlockQ4_1>(const float* values, Scales& scales, int64_t i) {
+  Floats lows = hn::LoadU(kFloats, values);
+  Floats highs = lows;
+  for (int64_t part = 1; part < kVectors; ++part) {
+    const Floats v = hn::LoadU(kFloats, values + part * kLanes);
+    lows = hn::Min(lows, v);
+    highs = hn::Max(highs, v);
+  }
+  float low = hn::GetLane(hn::MinOfLanes(kFloats, lows));
+  float high = hn::GetLane(hn::MaxOfLanes(kFloats, highs));
+  if (low == 0) low = first_of_magnitude(values, 0);
+  if (high == 0) high = first_of_magnitude(values, 0);
+  scales.d[i] = (high - low) / 15;
+  scales.low[i] = low;
+}
 
-// The nibbles of two runs of 16, and the sums of what became of the 32 numbers: code * d + m.
-struct NibbleBlock {
-  const float* values;
-  uint8_t* nibbles;
-  float d;
-  float m;
-};
+// ---- Of all blocks at once.
 
-template <class Encode>
-HWY_INLINE void store_nibbles(const NibbleBlock& block, ErrorSums& sums, const Encode& encode) {
-  const Floats d = hn::Set(kFloats, block.d);
-  const Floats m = hn::Set(kFloats, block.m);
-  for (int64_t part = 0; part < kParts; ++part) {
-    const Floats first = hn::LoadU(kFloats, block.values + part * kLanes);
-    const Floats second = hn::LoadU(kFloats, block.values + kBlock + part * kLanes);
-    const Ints low = encode(first);
-    const Ints high = encode(second);
-    const Ints both = hn::Or(low, hn::ShiftLeft<4>(high));
-    hn::StoreU(hn::DemoteTo(kBytes, both), kBytes, block.nibbles + part * kLanes);
-    sums.add(part, first, hn::Add(hn::Mul(hn::ConvertTo(kFloats, low), d), m));
-    sums.add(part, second, hn::Add(hn::Mul(hn::ConvertTo(kFloats, high), d), m));
+HWY_INLINE void round_to_f16(const float* values, uint16_t* bits, float* rounded) {
+  const Words narrow = AsF16::narrow(hn::Load(kFloats, values));
+  store_bits<AsF16>(narrow, reinterpret_cast<std::byte*>(bits));
+  hn::Store(AsF16::widen(narrow), kFloats, rounded);
+}
+
+// Where 1 / d overflows, the codec makes infinities and NaN of all numbers, and 0 of those; so do
+// these factors.
+HWY_INLINE void finish(Scales& scales, float addend) {
+  for (int64_t i = 0; i < kBatch; i += kLanes) {
+    const Floats d = hn::Load(kFloats, scales.d + i);
+    const Floats inverse = hn::Div(hn::Set(kFloats, 1.0f), d);
+    const auto fits = hn::IsFinite(inverse);
+    const auto is_zero = hn::Eq(d, hn::Zero(kFloats));
+    hn::Store(hn::IfThenElseZero(fits, inverse), kFloats, scales.inverse + i);
+    hn::Store(hn::IfThenElseZero(hn::Or(fits, is_zero), hn::Set(kFloats, addend)), kFloats,
+              scales.addend + i);
+    round_to_f16(scales.d + i, scales.d_bits + i, scales.stored_d + i);
+    round_to_f16(scales.low + i, scales.low_bits + i, scales.stored_low + i);
   }
 }
 
-HWY_INLINE void encode(const float* values, BlockQ4_0& out, ErrorSums& sums) {
-  const float largest = largest_magnitude(values);
-  const float d = (largest == 0 ? 0.0f : first_of_magnitude(values, largest)) / -8;
-  const Floats scale = hn::Set(kFloats, inverse(d));
-  out.d = narrow_f16(d);
-  const float stored = widen_f16(out.d);
-  // (nibble - 8) * d is exact both ways: 4 bits times 11.
-  store_nibbles({values, out.nibbles, stored, -8 * stored}, sums, [scale](Floats v) HWY_ATTR {
-    return at_most_15(truncate(hn::Add(hn::Mul(v, scale), hn::Set(kFloats, 8.5f))));
-  });
+// ---- One block with its scale.
+
+// Codes are whole numbers: added to 1.5 * 2^23 they lie in the low byte.
+HWY_INLINE void store_codes(Floats codes, uint8_t* out) {
+  const Words bits = hn::BitCast(kWords, hn::Add(codes, hn::Set(kFloats, 12582912.0f)));
+  hn::StoreU(hn::TruncateTo(kBytes, bits), kBytes, out);
 }
 
-HWY_INLINE void encode(const float* values, BlockQ4_1& out, ErrorSums& sums) {
-  Extremes e = extremes(values);
-  if (e.low == 0) e.low = first_of_magnitude(values, 0);
-  if (e.high == 0) e.high = first_of_magnitude(values, 0);
-  const float d = (e.high - e.low) / 15;
-  const Floats scale = hn::Set(kFloats, inverse(d));
-  const Floats low = hn::Set(kFloats, e.low);
-  out.d = narrow_f16(d);
-  out.m = narrow_f16(e.low);
-  store_nibbles({values, out.nibbles, widen_f16(out.d), widen_f16(out.m)}, sums,
-                [scale, low](Floats v) HWY_ATTR {
-                  const Floats steps = hn::Mul(hn::Sub(v, low), scale);
-                  return at_most_15(truncate(hn::Add(steps, hn::Set(kFloats, 0.5f))));
-                });
+// The nibbles of two runs of 16: v becomes (v - low) * inverse + addend, without its fraction.
+template <bool kHasLow>
+HWY_INLINE void store_nibbles(const float* values, const Scales& scales, int64_t i,
+                              uint8_t* nibbles, ErrorSums& sums) {
+  const Floats inverse = hn::Set(kFloats, scales.inverse[i]);
+  const Floats addend = hn::Set(kFloats, scales.addend[i]);
+  const Floats d = hn::Set(kFloats, scales.stored_d[i]);
+  const Floats most = hn::Set(kFloats, 15.0f);
+  // (code - 8) * d is exact as code * d - 8 * d, too: 4 bits times 11.
+  const Floats base = hn::Set(kFloats, kHasLow ? scales.stored_low[i] : -8 * scales.stored_d[i]);
+  const auto encode = [&](int64_t part, const float* from) HWY_ATTR {
+    const Floats v = hn::LoadU(kFloats, from + part * kLanes);
+    const Floats above = kHasLow ? hn::Sub(v, hn::Set(kFloats, scales.low[i])) : v;
+    const Floats code = hn::Min(hn::Trunc(hn::Add(hn::Mul(above, inverse), addend)), most);
+    sums.add(part, v, hn::Add(hn::Mul(code, d), base));
+    return code;
+  };
+  for (int64_t part = 0; part < kParts; ++part) {
+    const Floats low = encode(part, values);
+    const Floats high = encode(part, values + kBlock);
+    store_codes(hn::Add(low, hn::Mul(high, hn::Set(kFloats, 16.0f))), nibbles + part * kLanes);
+  }
 }
 
-HWY_INLINE void encode(const float* values, BlockQ8_0& out, ErrorSums& sums) {
-  const float d = largest_magnitude(values) / 127;
-  const Floats scale = hn::Set(kFloats, inverse(d));
+HWY_INLINE void encode(const float* values, const Scales& scales, int64_t i, BlockQ4_0& out,
+                       ErrorSums& sums) {
+  out.d = scales.d_bits[i];
+  store_nibbles<false>(values, scales, i, out.nibbles, sums);
+}
+
+HWY_INLINE void encode(const float* values, const Scales& scales, int64_t i, BlockQ4_1& out,
+                       ErrorSums& sums) {
+  out.d = scales.d_bits[i];
+  out.m = scales.low_bits[i];
+  store_nibbles<true>(values, scales, i, out.nibbles, sums);
+}
+
+HWY_INLINE void encode(const float* values, const Scales& scales, int64_t i, BlockQ8_0& out,
+                       ErrorSums& sums) {
+  const Floats inverse = hn::Set(kFloats, scales.inverse[i]);
+  const Floats d = hn::Set(kFloats, scales.stored_d[i]);
   const Floats half = hn::Set(kFloats, 0x1.fffffep-2f);  // the float below one half
-  out.d = narrow_f16(d);
-  const Floats stored = hn::Set(kFloats, widen_f16(out.d));
-  const hn::Rebind<int8_t, FloatTag> bytes;
-  for (int64_t i = 0; i < kVectors; ++i) {
-    const Floats v = hn::LoadU(kFloats, values + i * kLanes);
-    const Floats scaled = hn::Mul(v, scale);
-    const Ints code = truncate(hn::Add(scaled, hn::CopySignToAbs(half, scaled)));
-    hn::StoreU(hn::DemoteTo(bytes, code), bytes, out.q + i * kLanes);
-    sums.add(i % kParts, v, hn::Mul(hn::ConvertTo(kFloats, code), stored));
+  out.d = scales.d_bits[i];
+  for (int64_t part = 0; part < kVectors; ++part) {
+    const Floats v = hn::LoadU(kFloats, values + part * kLanes);
+    const Floats scaled = hn::Mul(v, inverse);
+    const Floats code = hn::Trunc(hn::Add(scaled, hn::CopySignToAbs(half, scaled)));
+    store_codes(code, reinterpret_cast<uint8_t*>(out.q) + part * kLanes);
+    sums.add(part % kParts, v, hn::Mul(code, d));
   }
 }
 
 template <class Block>
 RowError encode_row_of(const float* values, int64_t count, std::byte* out) {
+  constexpr float kAddend = std::is_same_v<Block, BlockQ4_0> ? 8.5f : 0.5f;
   ErrorSums sums;
-  for (int64_t i = 0; i < count / kElements; ++i) {
-    encode(values + i * kElements, *reinterpret_cast<Block*>(out + i * int64_t{sizeof(Block)}),
-           sums);
+  Scales scales = {};
+  const int64_t blocks = count / kElements;
+  for (int64_t first = 0; first < blocks; first += kBatch) {
+    const float* const from = values + first * kElements;
+    Block* const to = reinterpret_cast<Block*>(out) + first;
+    const int64_t batch = std::min(kBatch, blocks - first);
+    for (int64_t i = 0; i < batch; ++i) find_scale<Block>(from + i * kElements, scales, i);
+    finish(scales, kAddend);
+    for (int64_t i = 0; i < batch; ++i) encode(from + i * kElements, scales, i, to[i], sums);
   }
   return sums.total();
 }

@@ -28,15 +28,15 @@ class IntegerGrid {
         low_(hn::Set(kFloats, -static_cast<float>(1 << (bits - 1)))),
         high_(hn::Set(kFloats, static_cast<float>((1 << (bits - 1)) - 1))) {}
 
-  // Adding 1.5 * 2^23 leaves no bits for a fraction: the sum's bits are the integer, rounded to
-  // even, above the bits of the addend.
+  // Adding 1.5 * 2^23 leaves no bits for a fraction: the sum's low byte is the integer, rounded to
+  // even.
   HWY_INLINE Floats round(Floats value, int8_t* code) const {
     const Floats magic = hn::Set(kFloats, 12582912.0f);
     const Floats x = hn::Add(hn::Div(value, scale_), zero_);
     const Floats sum = hn::Add(hn::Min(hn::Max(x, low_), high_), magic);
-    const Ints integer = hn::Sub(hn::BitCast(kInts, sum), hn::BitCast(kInts, magic));
-    const hn::Rebind<int8_t, FloatTag> bytes;
-    hn::StoreU(hn::DemoteTo(bytes, integer), bytes, code);
+    const hn::Rebind<uint8_t, FloatTag> bytes;
+    hn::StoreU(hn::TruncateTo(bytes, hn::BitCast(kWords, sum)), bytes,
+               reinterpret_cast<uint8_t*>(code));
     return hn::Mul(hn::Sub(hn::Sub(sum, magic), zero_), scale_);
   }
 
@@ -124,7 +124,9 @@ void pack(const int8_t* codes, int64_t count, std::byte* out) {
   for (int64_t i = 0; i < count; i += 8 * lanes) {
     std::byte* const to = out + i / 8 * kBits;
     const auto eights = hn::LoadU(d, reinterpret_cast<const uint64_t*>(codes + i));
-    if constexpr (kBits == 4) {
+    if constexpr (kBits == 8) {
+      hn::StoreU(hn::Xor(eights, hn::Set(d, comb(1, 8, 7))), d, reinterpret_cast<uint64_t*>(to));
+    } else if constexpr (kBits == 4) {
       const hn::Rebind<uint32_t, decltype(d)> half;
       hn::StoreU(hn::TruncateTo(half, squeeze<kBits>(d, eights)), half,
                  reinterpret_cast<uint32_t*>(to));
@@ -189,8 +191,10 @@ void PackCodes(const int8_t* codes, int64_t count, int bits, std::byte* out) {
       return pack<5>(codes, count, out);
     case 6:
       return pack<6>(codes, count, out);
-    default:
+    case 7:
       return pack<7>(codes, count, out);
+    default:
+      return pack<8>(codes, count, out);
   }
 }
 
@@ -228,7 +232,7 @@ RowError round_row_f8(const GroupRow& row, int8_t* codes) {
 }
 
 void pack_codes(const int8_t* codes, int64_t count, int bits, std::byte* out) {
-  const int64_t whole = bits == 8 ? 0 : count / 64 * 64;
+  const int64_t whole = count / 64 * 64;
   if (whole > 0) HWY_DYNAMIC_DISPATCH(PackCodes)(codes, whole, bits, out);
   pack_row(codes + whole, count - whole, bits, out + whole / 8 * bits);
 }

@@ -112,7 +112,7 @@ TEST_CASE("floats narrow as the codec narrows them, infinities and NaN too") {
 // Rows of blocks with what their encoders treat specially.
 std::vector<std::vector<float>> block_rows() {
   std::vector<std::vector<float>> rows;
-  for (int64_t blocks : {1, 2, 3, 7}) rows.push_back(normal_floats(32 * blocks, 3));
+  for (int64_t blocks : {1, 2, 3, 7, 15, 16, 17, 33}) rows.push_back(normal_floats(32 * blocks, 3));
   for (float scale : {1e-41f, 1e-39f, 1e-30f, 1e4f}) rows.push_back(normal_floats(64, 4, scale));
   rows.emplace_back(64, 0.0f);
   rows.emplace_back(64, -0.0f);
