@@ -3,6 +3,7 @@
 #include "kernels/cpu/convert_blocks.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <type_traits>
 
@@ -41,6 +42,21 @@ struct Scales {
   HWY_ALIGN uint16_t low_bits[kBatch];
 };
 
+// Lane by lane.
+struct Extremes {
+  Floats low;
+  Floats high;
+};
+
+HWY_INLINE Extremes extremes(const float* values) {
+  Extremes e = {hn::LoadU(kFloats, values), hn::LoadU(kFloats, values)};
+  for (int64_t i = 1; i < kVectors; ++i) {
+    const Floats v = hn::LoadU(kFloats, values + i * kLanes);
+    e = {hn::Min(e.low, v), hn::Max(e.high, v)};
+  }
+  return e;
+}
+
 HWY_INLINE float largest_magnitude(const float* values) {
   Floats largest = hn::Abs(hn::LoadU(kFloats, values));
   for (int64_t i = 1; i < kVectors; ++i) {
@@ -70,23 +86,26 @@ HWY_INLINE void find_scale<BlockQ8_0>(const float* values, Scales& scales, int64
   scales.d[i] = largest_magnitude(values) / 127;
 }
 
+// Without a branch that depends on where the largest number is: no processor foresees that.
 template <>
 HWY_INLINE void find_scale<BlockQ4_0>(const float* values, Scales& scales, int64_t i) {
-  const float largest = largest_magnitude(values);
-  scales.d[i] = (largest == 0 ? 0.0f : first_of_magnitude(values, largest)) / -8;
+  const Extremes e = extremes(values);
+  const Floats largest = hn::MaxOfLanes(kFloats, hn::Max(e.high, hn::Neg(e.low)));
+  const bool is_above = !hn::AllFalse(kFloats, hn::Eq(e.high, largest));
+  const bool is_below = !hn::AllFalse(kFloats, hn::Eq(e.low, hn::Neg(largest)));
+  const uint32_t sign = static_cast<uint32_t>(is_below) << 31;
+  float extreme = std::bit_cast<float>(std::bit_cast<uint32_t>(hn::GetLane(largest)) | sign);
+  if (HWY_UNLIKELY(is_above & is_below)) {
+    extreme = extreme == 0 ? 0.0f : first_of_magnitude(values, -extreme);
+  }
+  scales.d[i] = extreme / -8;
 }
 
 template <>
 HWY_INLINE void find_scale<BlockQ4_1>(const float* values, Scales& scales, int64_t i) {
-  Floats lows = hn::LoadU(kFloats, values);
-  Floats highs = lows;
-  for (int64_t part = 1; part < kVectors; ++part) {
-    const Floats v = hn::LoadU(kFloats, values + part * kLanes);
-    lows = hn::Min(lows, v);
-    highs = hn::Max(highs, v);
-  }
-  float low = hn::GetLane(hn::MinOfLanes(kFloats, lows));
-  float high = hn::GetLane(hn::MaxOfLanes(kFloats, highs));
+  const Extremes e = extremes(values);
+  float low = hn::GetLane(hn::MinOfLanes(kFloats, e.low));
+  float high = hn::GetLane(hn::MaxOfLanes(kFloats, e.high));
   if (low == 0) low = first_of_magnitude(values, 0);
   if (high == 0) high = first_of_magnitude(values, 0);
   scales.d[i] = (high - low) / 15;
