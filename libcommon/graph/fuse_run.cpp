@@ -5,11 +5,13 @@
 
 #include "kernels/check.h"
 #include "kernels/open.h"
+#include "libcommon/base/error.h"
 #include "libcommon/base/rng.h"
 #include "libcommon/bench/measure.h"
 #include "libcommon/bench/stats.h"
 #include "libcommon/graph/buffer.h"
 #include "libcommon/graph/execute.h"
+#include "libcommon/graph/not_finite.h"
 #include "libcommon/graph/placed_weights.h"
 
 namespace hone {
@@ -199,6 +201,11 @@ class ChainRunner {
     bench_.run_step(plan, arena_.as<std::byte>());
   }
 
+  // Of the unfused step; empty for what has no memory of its own.
+  std::vector<float> value(int id) const {
+    return brought(bench_.backend(), bench_.value(id), bench_.size(id));
+  }
+
   ChainCheck check(const Candidate& candidate, bool with_reference, bool measure) {
     const std::vector<Node> fused = {candidate.result};
     const Results unfused = bench_.results(candidate.chain, candidate.result.outputs);
@@ -229,7 +236,7 @@ class ChainRunner {
     std::vector<std::vector<float>> copies;
     for (const Node& node : chain) {
       for (int id : node.inputs) {
-        copies.push_back(brought(bench_.backend(), bench_.value(id), bench_.size(id)));
+        copies.push_back(value(id));
         reference_.set_value(id, copies.back().data());
       }
     }
@@ -332,6 +339,11 @@ void run_fusions(FuseReport& report, const LoadedModel& model, Backend& backend,
     RandomStep reference_step(*reference, model, report.shape.tokens, options.seed);
     ChainRunner runner(report, NodeBench(backend, report.before, weights.table, step.prefill()),
                        NodeBench(*reference, report.before, host, reference_step.prefill()));
+    const std::string fault = first_not_finite(
+        {report.before, model.spec, host, [&](int id) { return runner.value(id); }});
+    if (!fault.empty()) {
+      throw Error(report.subject + ": " + fault + "; nothing made of it can be compared");
+    }
     std::set<std::string> seen;
     double flops = 0;
     for (FusionLine& line : report.lines) {
