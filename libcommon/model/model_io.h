@@ -27,5 +27,7 @@ std::unique_ptr<CheckpointWriter> create_model(const std::string& where,
 
 // True where create_model(where) makes a stream that may carry packed 2:4 and block types.
 bool writes_stream(const std::string& where);
+// True where it makes a Hugging Face directory.
+bool writes_directory(const std::string& where);
 
 }  // namespace hone

@@ -55,14 +55,18 @@ bool writes_stream(const std::string& where) {
   return where == "-" || (is_device_or_pipe(where) && !where.ends_with(".gguf"));
 }
 
+bool writes_directory(const std::string& where) {
+  return !writes_stream(where) && (!where.ends_with(".gguf") || is_directory(where));
+}
+
 std::unique_ptr<CheckpointWriter> create_model(const std::string& where,
                                                const SinkOptions& options) {
   if (where.empty()) throw usage_error("-o needs a name; - is standard output");
   if (writes_stream(where)) return create_stream(where, options);
-  if (where.ends_with(".gguf") && !is_directory(where)) {
-    return expand_sparse(create_gguf_model(where, options), where);
+  if (writes_directory(where)) {
+    return expand_sparse(std::make_unique<DirectoryWriter>(where, options), where);
   }
-  return expand_sparse(std::make_unique<DirectoryWriter>(where, options), where);
+  return expand_sparse(create_gguf_model(where, options), where);
 }
 
 }  // namespace hone

@@ -125,6 +125,10 @@ PruneRequest parse_prune_options(const PruneOptions& options) {
     check_amount(options, sparsity, request);
   }
   if (structured) {
+    const StructureKind kind = request.structure.kind;
+    if (options.round_to != 0 && kind != StructureKind::kFfn && kind != StructureKind::kRows) {
+      throw usage_error("--round-to has no meaning with --pattern " + options.pattern);
+    }
     const bool filtered = !options.include.empty() || !options.exclude.empty();
     if (filtered || !options.scope.empty()) {
       throw usage_error("--pattern " + options.pattern +

@@ -27,7 +27,7 @@ struct PruneOptions {
   std::string report;
   int64_t threads = 0;  // 0: default_threads()
   std::string max_memory;
-  std::string shard_size = "5GB";
+  std::string shard_size;
 };
 
 enum class PatternKind : uint8_t { kUnstructured, kGroups, kStructured };

@@ -6,7 +6,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/cli/tool.h"
 #include "libcommon/compress/report.h"
-
+#include "libcommon/compress/stage_options.h"
 #include "libcommon/model/model_io.h"
 #include "libcommon/model/ordered_reader.h"
 
@@ -134,20 +134,11 @@ void say_summary(const PrunePlan& plan, const PruneRequest& request, const Sizes
            human_bytes(static_cast<double>(sizes.after)));
 }
 
-void check_memory(const PruneOptions& options, int64_t needed) {
-  if (options.max_memory.empty()) return;
-  const int64_t limit = parse_bytes(options.max_memory, "--max-memory");
-  if (needed > limit) {
-    throw resource_error("this takes up to " + human_bytes(static_cast<double>(needed)) +
-                         ", more than --max-memory " + options.max_memory);
-  }
-}
-
 }  // namespace
 
 ExitCode run_prune(const PruneOptions& options) {
   const PruneRequest request = parse_prune_options(options);
-  const SinkOptions sink{.shard_bytes = parse_bytes(options.shard_size, "--shard-size")};
+  const SinkOptions sink = sink_options(options.output, options.shard_size);
   const ReportPlaces places{options.report, options.json, options.output, options.dry_run};
   check_report_places(places);
   if (options.model == "-") require_piped_stdin();
@@ -172,7 +163,7 @@ ExitCode run_prune(const PruneOptions& options) {
     print_dry_run(plan, options, request, sizes);
     return ExitCode::kOk;
   }
-  check_memory(options, sizes.memory);
+  check_memory(options.max_memory, sizes.memory);
   const std::unique_ptr<CheckpointWriter> writer = create_model(options.output, sink);
   run_pipeline(*reader, *writer, plan.plan,
                {.threads = threads, .label = "pruning", .statistics = [&] {

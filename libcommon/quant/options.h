@@ -26,7 +26,7 @@ struct QuantizeOptions {
   std::string report;
   int64_t threads = 0;  // 0: default_threads()
   std::string max_memory;
-  std::string shard_size = "5GB";
+  std::string shard_size;
 };
 
 // First the --set that matches, else the scheme where its tensors are. Error(kUsage) where options

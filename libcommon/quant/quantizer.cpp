@@ -6,6 +6,7 @@
 #include "libcommon/base/log.h"
 #include "libcommon/cli/tool.h"
 #include "libcommon/compress/report.h"
+#include "libcommon/compress/stage_options.h"
 #include "libcommon/model/model_io.h"
 
 namespace hone {
@@ -114,14 +115,6 @@ std::string dry_run_text(const QuantizePlan& plan, const Sizes& sizes) {
                      {"peak memory", human_bytes(static_cast<double>(sizes.memory))}});
 }
 
-void check_memory(const QuantizeOptions& options, int64_t needed) {
-  if (options.max_memory.empty()) return;
-  if (needed > parse_bytes(options.max_memory, "--max-memory")) {
-    throw resource_error("this takes up to " + human_bytes(static_cast<double>(needed)) +
-                         ", more than --max-memory " + options.max_memory);
-  }
-}
-
 void say_summary(const QuantizePlan& plan, const Sizes& sizes) {
   std::string text;
   for (const auto& [scheme, sum] : sums_by_scheme(plan)) {
@@ -139,7 +132,7 @@ void say_summary(const QuantizePlan& plan, const Sizes& sizes) {
 
 ExitCode run_quantize(const QuantizeOptions& options) {
   const Recipe recipe(options);  // options that do not parse are refused before a model is opened
-  const SinkOptions sink{.shard_bytes = parse_bytes(options.shard_size, "--shard-size")};
+  const SinkOptions sink = sink_options(options.output, options.shard_size);
   const ReportPlaces places{options.report, options.json, options.output, options.dry_run};
   check_report_places(places);
   if (options.model == "-") require_piped_stdin();
@@ -153,7 +146,7 @@ ExitCode run_quantize(const QuantizeOptions& options) {
                               : dry_run_text(plan, sizes));
     return ExitCode::kOk;
   }
-  check_memory(options, sizes.memory);
+  check_memory(options.max_memory, sizes.memory);
   const std::unique_ptr<CheckpointWriter> writer = create_model(options.output, sink);
   const int threads = options.threads > 0 ? static_cast<int>(options.threads) : default_threads();
   run_pipeline(*reader, *writer, plan.plan,
