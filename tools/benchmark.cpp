@@ -11,7 +11,6 @@
 #include "libcommon/ranks/launch.h"
 #include "libcommon/run/benchmark_report.h"
 #include "libcommon/run/measure_speed.h"
-#include "libcommon/run/prompts.h"
 #include "libcommon/run/quality.h"
 #include "tools/benchmark_options.h"
 #include "tools/quantized_engine.h"
@@ -23,19 +22,6 @@ namespace {
 
 BenchmarkOptions options;
 Communicator* ranks = nullptr;  // the processes that this one works with, if any
-
-// "128,512" -> numbers of at least `least`; "none" -> no number.
-std::vector<int64_t> numbers(const std::string& list, const std::string& option, int64_t least) {
-  if (list == "none" || list.empty()) return {};
-  std::vector<int64_t> values;
-  for (int32_t value : parse_token_ids(list, option)) {
-    if (value < least) {
-      throw usage_error(option + " " + list + ": " + std::to_string(least) + " is the least");
-    }
-    values.push_back(value);
-  }
-  return values;
-}
 
 BenchmarkSubject load(const std::string& where, int threads, int64_t sequences) {
   if (where == "-") require_piped_stdin();

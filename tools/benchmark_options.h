@@ -7,6 +7,7 @@
 #include "libcommon/bench/baseline.h"
 #include "libcommon/cli/tool.h"
 #include "libcommon/quant/scheme.h"
+#include "libcommon/run/prompts.h"
 
 namespace hone {
 
@@ -35,25 +36,103 @@ struct BenchmarkOptions {
   bool no_speed = false;
 };
 
+// "128,512" -> numbers of at least `least`; "none" -> no number.
+inline std::vector<int64_t> numbers(const std::string& list, const std::string& option,
+                                    int64_t least) {
+  if (list == "none" || list.empty()) return {};
+  std::vector<int64_t> values;
+  for (int32_t value : parse_token_ids(list, option)) {
+    if (value < least) {
+      throw usage_error(option + " " + list + ": " + std::to_string(least) + " is the least");
+    }
+    values.push_back(value);
+  }
+  return values;
+}
+
 // Refuses what contradicts itself or does not parse, before any work.
 inline void check_benchmark_options(const BenchmarkOptions& o) {
   if (o.common.json + o.csv + o.markdown > 1) {
     throw usage_error("give one of --json, --csv and --md");
   }
-  if (o.no_speed && (o.csv || o.markdown)) {
-    throw usage_error("--csv and --md write speed results, --no-speed measures none");
-  }
-  if (o.text.empty() && !o.against.empty()) {
-    throw usage_error("--against needs a --text to compare on");
-  }
   parse_share(o.max_slowdown, "--max-slowdown");
 }
 
+inline std::vector<OptionDecl> subject_options(BenchmarkOptions& o) {
+  return {{"MODEL", "", "Models; - is standard input.", &o.models},
+          {.flags = "--scheme",
+           .value = "NAME",
+           .help = "Quantize the models first, in memory, as hone-quantize --scheme does.",
+           .target = &o.scheme,
+           .choices = scheme_names()}};
+}
+
+inline std::vector<OptionDecl> speed_options(BenchmarkOptions& o) {
+  return {{"--prefill", "LIST", "Prompt lengths, 128,512; none: no such test.", &o.prefill},
+          {"--decode", "LIST", "Numbers of decoded tokens; none: no such test.", &o.decode},
+          {"--depth", "LIST", "Positions already in the cache.", &o.depth},
+          {"--batch", "LIST", "Sequences side by side.", &o.batch},
+          {"--threads", "LIST", "Threads; 0: the physical cores this process may use.", &o.threads},
+          {"--ctx", "N", "Positions a sequence may have; 0: what the model was made for.",
+           &o.positions},
+          {.flags = "--repetitions",
+           .value = "N",
+           .help = "Samples of each test (7).",
+           .target = &o.repetitions,
+           .least = 1},
+          {.flags = "--no-speed",
+           .value = "",
+           .help = "No speed tests.",
+           .target = &o.no_speed,
+           .without = {"--prefill", "--decode", "--depth", "--batch", "--repetitions", "--baseline",
+                       "--csv", "--md"}},
+          {.flags = "--machine",
+           .value = "",
+           .help = "Only measure the machine.",
+           .target = &o.machine,
+           .without = {"MODEL", "--scheme", "--text", "--no-speed", "--baseline"}}};
+}
+
+inline std::vector<OptionDecl> quality_options(BenchmarkOptions& o) {
+  std::vector<OptionDecl> options = {
+      {"--text", "FILE", "Perplexity of this text.", &o.text},
+      {"--split", "MARK",
+       "Documents in the text are separated by this; each is one sequence, begin token first.",
+       &o.split},
+      {"--context", "N", "Tokens of a window; 0: 2048, or what the model has.", &o.context},
+      {"--stride", "N",
+       "Step between windows; 0: the context, so that windows do not overlap (the protocol of the "
+       "WikiText figures in papers).",
+       &o.stride},
+      {"--max-windows", "N", "Only the first N windows; 0: all.", &o.max_windows},
+      {"--against", "MODEL",
+       "Compare predictions with this model's on the text: KL divergence, share of equal likeliest "
+       "tokens, perplexity difference.",
+       &o.against}};
+  for (size_t i = 1; i < options.size(); ++i) options[i].needs = "--text";
+  return options;
+}
+
+inline std::vector<OptionDecl> output_options(BenchmarkOptions& o) {
+  return {{"--csv", "", "Write the speed results as CSV.", &o.csv},
+          {"--md", "", "Write the speed results as a Markdown table.", &o.markdown},
+          {"--baseline", "FILE", "Compare with an earlier run's --json.", &o.baseline},
+          {.flags = "--max-slowdown",
+           .value = "SHARE",
+           .help = "Slowdown against the baseline that is allowed (5%).",
+           .target = &o.max_slowdown,
+           .needs = "--baseline"}};
+}
+
+// Without --threads, which is a list here.
+inline std::vector<OptionDecl> device_options(BenchmarkOptions& o) {
+  std::vector<OptionDecl> options = compute_options(o.common);
+  std::erase_if(options, [](const OptionDecl& option) { return option.flags == "--threads"; });
+  return options;
+}
+
 inline ToolDecl declare_benchmark(BenchmarkOptions& o, std::function<ExitCode()> run) {
-  const std::string speed = "Speed";
-  const std::string quality = "Quality";
-  const std::string output = "Output";
-  ToolDecl tool{
+  return {
       .name = "hone-benchmark",
       .summary = "measure how fast and how good a model is",
       .description =
@@ -61,114 +140,14 @@ inline ToolDecl declare_benchmark(BenchmarkOptions& o, std::function<ExitCode()>
           "bootstrap intervals, several models in turns), against the read bandwidth and the "
           "multiply-add peak measured in the same run; perplexity of a text; the distance between "
           "two models' predictions. With a baseline it exits 1 on a regression.",
-      .options =
-          {{"MODEL", "", "Models; - is standard input.", &o.models},
-           {.flags = "--scheme",
-            .value = "NAME",
-            .help = "Quantize the models first, in memory, as hone-quantize --scheme does.",
-            .target = &o.scheme,
-            .choices = scheme_names()},
-           {"--prefill",
-            "LIST",
-            "Prompt lengths, 128,512; none: no such test.",
-            &o.prefill,
-            {},
-            false,
-            speed},
-           {"--decode",
-            "LIST",
-            "Numbers of decoded tokens; none: no such test.",
-            &o.decode,
-            {},
-            false,
-            speed},
-           {"--depth", "LIST", "Positions already in the cache.", &o.depth, {}, false, speed},
-           {"--batch", "LIST", "Sequences side by side.", &o.batch, {}, false, speed},
-           {"--threads",
-            "LIST",
-            "Threads; 0: the physical cores this process may use.",
-            &o.threads,
-            {},
-            false,
-            speed},
-           {"--ctx",
-            "N",
-            "Positions a sequence may have; 0: what the model was made for.",
-            &o.positions,
-            {},
-            false,
-            speed},
-           {"--repetitions",
-            "N",
-            "Samples of each test (7).",
-            &o.repetitions,
-            {},
-            false,
-            speed,
-            true,
-            1},
-           {"--no-speed", "", "No speed tests.", &o.no_speed, {}, false, speed},
-           {"--machine", "", "Only measure the machine.", &o.machine, {}, false, speed},
-           {"--text", "FILE", "Perplexity of this text.", &o.text, {}, false, quality},
-           {"--split",
-            "MARK",
-            "Documents in the text are separated by this; each is one sequence, begin token first.",
-            &o.split,
-            {},
-            false,
-            quality},
-           {"--context",
-            "N",
-            "Tokens of a window; 0: 2048, or what the model has.",
-            &o.context,
-            {},
-            false,
-            quality},
-           {"--stride",
-            "N",
-            "Step between windows; 0: the context, so that windows do not overlap (the protocol of "
-            "the WikiText figures in papers).",
-            &o.stride,
-            {},
-            false,
-            quality},
-           {"--max-windows",
-            "N",
-            "Only the first N windows; 0: all.",
-            &o.max_windows,
-            {},
-            false,
-            quality},
-           {"--against",
-            "MODEL",
-            "Compare predictions with this model's on the text: KL divergence, share of equal "
-            "likeliest tokens, perplexity difference.",
-            &o.against,
-            {},
-            false,
-            quality},
-           {"--csv", "", "Write the speed results as CSV.", &o.csv, {}, false, output},
-           {"--md",
-            "",
-            "Write the speed results as a Markdown table.",
-            &o.markdown,
-            {},
-            false,
-            output},
-           {"--baseline",
-            "FILE",
-            "Compare with an earlier run's --json.",
-            &o.baseline,
-            {},
-            false,
-            output},
-           {"--max-slowdown",
-            "SHARE",
-            "Slowdown against the baseline that is allowed (5%).",
-            &o.max_slowdown,
-            {},
-            false,
-            output}},
+      .options = joined(
+          {subject_options(o),
+           grouped("Speed", speed_options(o)),
+           grouped("Quality", quality_options(o)),
+           grouped("Output", output_options(o)),
+           device_options(o),
+           session_options(o.common),
+           {tensor_parallel_option(o.common), json_option(o.common), verbose_option(o.common)}}),
       .examples = {{"hone-benchmark model/ --text wiki.test.raw",
                     "Speed, and perplexity on WikiText."},
                    {"hone-quantize model/ --scheme w4a16 -o small/ && hone-benchmark model/ small/ "
@@ -179,14 +158,6 @@ inline ToolDecl declare_benchmark(BenchmarkOptions& o, std::function<ExitCode()>
                    {"hone-benchmark random:tinyllama-1.1b --json > base.json",
                     "A baseline for hone-benchmark random:tinyllama-1.1b --baseline base.json."}},
       .run = std::move(run)};
-  for (OptionDecl& option : compute_options(o.common)) {
-    if (option.flags != "--threads") tool.options.push_back(std::move(option));
-  }
-  for (OptionDecl& option : session_options(o.common)) tool.options.push_back(std::move(option));
-  tool.options.push_back(tensor_parallel_option(o.common));
-  tool.options.push_back(json_option(o.common));
-  tool.options.push_back(verbose_option(o.common));
-  return tool;
 }
 
 }  // namespace hone

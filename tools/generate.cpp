@@ -3,6 +3,7 @@
 // else.
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -50,17 +51,16 @@ Engine start(int64_t sequences) {
   return engine;
 }
 
-AnswerOptions answer_options() {
-  return {.max_tokens = options.max_tokens,
-          .sampler = {.temperature = options.temperature,
-                      .top_k = options.top_k,
-                      .top_p = options.top_p,
-                      .min_p = options.min_p,
-                      .repetition_penalty = options.repetition_penalty,
-                      .seed = static_cast<uint64_t>(options.seed)},
-          .stop = options.stop,
-          .ignore_eos = options.ignore_eos,
-          .log_probabilities = options.common.json || !options.prompts.empty()};
+// Scripts may give all options always: what draws nothing is worth a word, not a refusal.
+void warn_of_greedy(const std::vector<Prompt>& prompts) {
+  const SamplerOptions sampler = answer_options(options).sampler;
+  check_sampler_options(sampler);
+  const std::string idle = options_of_draws(sampler);
+  const auto draws = [](const Prompt& p) {
+    return p.temperature.value_or(options.temperature) > 0;
+  };
+  if (idle.empty() || std::ranges::any_of(prompts, draws) || (ranks && ranks->rank() > 0)) return;
+  log_warning(idle + ": no effect at --temperature 0, which takes the likeliest token");
 }
 
 // The first rank speaks for all.
@@ -92,8 +92,8 @@ void answer_one(Engine& engine, const Prompt& prompt) {
     if (ids_only) control.on_token = [](size_t, int32_t id) { put(std::to_string(id) + " "); };
     if (!ids_only) control.on_text = [](size_t, const std::string& text) { put(text); };
   }
-  const Answer answer =
-      hone::answer(*engine.session, engine.tokenizer.get(), {prompt}, answer_options(), control)[0];
+  const Answer answer = hone::answer(*engine.session, engine.tokenizer.get(), {prompt},
+                                     answer_options(options), control)[0];
   if (options.common.json) {
     Json json = answer_json(nullptr, answer);
     json["timings"] = timings_json(*engine.session, statistics);
@@ -110,7 +110,7 @@ void answer_many(Engine& engine, const std::vector<Prompt>& prompts) {
   GenerateStatistics statistics;
   const std::vector<Prompt> own = spreads_prompts() ? share_of(prompts, ranks->shard()) : prompts;
   const std::vector<Answer> answers =
-      hone::answer(*engine.session, engine.tokenizer.get(), own, answer_options(),
+      hone::answer(*engine.session, engine.tokenizer.get(), own, answer_options(options),
                    {.cancel = &interrupted, .statistics = &statistics});
   std::string lines;
   for (size_t i = 0; i < answers.size(); ++i)
@@ -136,7 +136,6 @@ int prompts_given() {
   const int given = options.prompt_given + !options.file.empty() + !options.token_ids.empty() +
                     !options.prompt_argument.empty() + !options.prompts.empty();
   if (given > 1) throw usage_error("give one of -p, -f, --token-ids, --prompts and PROMPT");
-  if (options.dump_logits && !options.common.json) throw usage_error("--dump-logits needs --json");
   if (options.model == "-" && (options.file == "-" || options.prompts == "-")) {
     throw usage_error("model and prompt cannot both be standard input");
   }
@@ -162,15 +161,18 @@ std::optional<Prompt> single_prompt() {
 ExitCode generate_text() {
   if (prompts_given() > 0 && !options.prompts.empty()) {
     const auto prompts = parse_prompts(read_for_all(options.prompts, ranks), options.prompts);
+    warn_of_greedy(prompts);
     Engine engine = start(options.batch);
     answer_many(engine, prompts);
   } else if (const std::optional<Prompt> prompt = single_prompt()) {
+    warn_of_greedy({*prompt});
     Engine engine = start(1);
     if (prompt->token_ids.empty()) engine.require_tokenizer();
     answer_one(engine, *prompt);
   } else {
     const bool talk = options.model != "-" && terminal(STDIN_FILENO) && terminal(STDOUT_FILENO);
     if (!talk) throw usage_error("no prompt: use -p TEXT, -f FILE, --token-ids or --prompts FILE");
+    warn_of_greedy({Prompt()});
     Engine engine = start(1);
     engine.require_tokenizer();
     converse(engine);

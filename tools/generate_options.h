@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "libcommon/cli/tool.h"
+#include "libcommon/run/answer.h"
 
 namespace hone {
 
@@ -33,10 +34,80 @@ struct GenerateOptions {
   bool dump_logits = false;
 };
 
+inline AnswerOptions answer_options(const GenerateOptions& o) {
+  return {.max_tokens = o.max_tokens,
+          .sampler = {.temperature = o.temperature,
+                      .top_k = o.top_k,
+                      .top_p = o.top_p,
+                      .min_p = o.min_p,
+                      .repetition_penalty = o.repetition_penalty,
+                      .seed = static_cast<uint64_t>(o.seed)},
+          .stop = o.stop,
+          .ignore_eos = o.ignore_eos,
+          .log_probabilities = o.common.json || !o.prompts.empty()};
+}
+
+inline std::vector<OptionDecl> general_options(GenerateOptions& o) {
+  return {{"MODEL", "", "Model; - is standard input.", &o.model},
+          {"PROMPT", "", "Prompt, like -p.", &o.prompt_argument},
+          {"-n,--max-tokens", "N", "New tokens at most (256).", &o.max_tokens},
+          {"--ctx", "N", "Positions kept for a text; 0: what the model was made for.", &o.context},
+          {.flags = "--dump-logits",
+           .value = "",
+           .help = "With --json: add the logits after the prompt.",
+           .target = &o.dump_logits,
+           .needs = "--json",
+           .without = {"--prompts"}}};
+}
+
+inline std::vector<OptionDecl> prompt_options(GenerateOptions& o) {
+  return {{.flags = "-p,--prompt",
+           .value = "TEXT",
+           .help = "Prompt; an empty one begins a text.",
+           .target = &o.prompt,
+           .given = &o.prompt_given},
+          {"-f,--file", "FILE", "Prompt from a file.", &o.file},
+          {"--token-ids", "IDS", "Prompt as token ids, 1,2,3; new ids are written, not text.",
+           &o.token_ids},
+          {"--prompts", "FILE",
+           "Many prompts, a JSON object a line: {\"prompt\": TEXT} or "
+           "{\"token_ids\": [..]}, optionally id, max_tokens, temperature, seed, stop. Decoded "
+           "together; one JSON object a line comes out, in order.",
+           &o.prompts},
+          {.flags = "--batch",
+           .value = "N",
+           .help = "With --prompts: texts decoded side by side.",
+           .target = &o.batch,
+           .least = 1,
+           .needs = "--prompts"},
+          {.flags = "--data-parallel",
+           .value = "N",
+           .help = "With --prompts, started by mpirun -n N: every rank has the whole model and "
+                   "answers a share of the prompts.",
+           .target = &o.data_parallel,
+           .least = 1},
+          {.flags = "--echo",
+           .value = "",
+           .help = "Write the prompt before its continuation.",
+           .target = &o.echo,
+           .without = {"--json", "--prompts", "--token-ids"}}};
+}
+
+inline std::vector<OptionDecl> sampling_options(GenerateOptions& o) {
+  return {
+      {"--temperature", "T", "0 (the default) always takes the likeliest token.", &o.temperature},
+      {"--top-k", "K", "Draw from the K likeliest; 0: all.", &o.top_k},
+      {"--top-p", "P", "Draw from the likeliest that have probability P together.", &o.top_p},
+      {"--min-p", "P", "Leave out what is less than P times as likely as the likeliest.", &o.min_p},
+      {"--repetition-penalty", "R", "Make tokens that were there less likely; 1: off.",
+       &o.repetition_penalty},
+      {"--seed", "N", "Same seed, same text.", &o.seed},
+      {"--stop", "TEXT", "End before this text.", &o.stop},
+      {"--ignore-eos", "", "Go on past the model's end token.", &o.ignore_eos}};
+}
+
 inline ToolDecl declare_generate(GenerateOptions& o, std::function<ExitCode()> run) {
-  const std::string prompts = "Prompt";
-  const std::string sampling = "Sampling";
-  ToolDecl tool{
+  return {
       .name = "hone-generate",
       .summary = "continue a text with a language model",
       .description =
@@ -46,93 +117,13 @@ inline ToolDecl declare_generate(GenerateOptions& o, std::function<ExitCode()> r
           "is "
           "made; everything else goes to standard error. Without a prompt, and with the model from "
           "a path, standard input is the prompt; on a terminal it asks line by line.",
-      .options =
-          {{"MODEL", "", "Model; - is standard input.", &o.model},
-           {"PROMPT", "", "Prompt, like -p.", &o.prompt_argument},
-           {.flags = "-p,--prompt",
-            .value = "TEXT",
-            .help = "Prompt; an empty one begins a text.",
-            .target = &o.prompt,
-            .group = prompts,
-            .given = &o.prompt_given},
-           {"-f,--file", "FILE", "Prompt from a file.", &o.file, {}, false, prompts},
-           {"--token-ids",
-            "IDS",
-            "Prompt as token ids, 1,2,3; new ids are written, not text.",
-            &o.token_ids,
-            {},
-            false,
-            prompts},
-           {"--prompts",
-            "FILE",
-            "Many prompts, a JSON object a line: {\"prompt\": TEXT} or "
-            "{\"token_ids\": [..]}, optionally id, max_tokens, temperature, seed, stop. Decoded "
-            "together; one JSON object a line comes out, in order.",
-            &o.prompts,
-            {},
-            false,
-            prompts},
-           {"--batch",
-            "N",
-            "With --prompts: texts decoded side by side.",
-            &o.batch,
-            {},
-            false,
-            prompts,
-            true,
-            1},
-           {"--data-parallel",
-            "N",
-            "With --prompts, started by mpirun -n N: every rank has the whole model and answers a "
-            "share of the prompts.",
-            &o.data_parallel,
-            {},
-            false,
-            prompts,
-            true,
-            1},
-           {"--echo", "", "Write the prompt before its continuation.", &o.echo, {}, false, prompts},
-           {"-n,--max-tokens", "N", "New tokens at most (256).", &o.max_tokens},
-           {"--ctx", "N", "Positions kept for a text; 0: what the model was made for.", &o.context},
-           {"--temperature",
-            "T",
-            "0 (the default) always takes the likeliest token.",
-            &o.temperature,
-            {},
-            false,
-            sampling},
-           {"--top-k", "K", "Draw from the K likeliest; 0: all.", &o.top_k, {}, false, sampling},
-           {"--top-p",
-            "P",
-            "Draw from the likeliest that have probability P together.",
-            &o.top_p,
-            {},
-            false,
-            sampling},
-           {"--min-p",
-            "P",
-            "Leave out what is less than P times as likely as the likeliest.",
-            &o.min_p,
-            {},
-            false,
-            sampling},
-           {"--repetition-penalty",
-            "R",
-            "Make tokens that were there less likely; 1: off.",
-            &o.repetition_penalty,
-            {},
-            false,
-            sampling},
-           {"--seed", "N", "Same seed, same text.", &o.seed, {}, false, sampling},
-           {"--stop", "TEXT", "End before this text.", &o.stop, {}, false, sampling},
-           {"--ignore-eos",
-            "",
-            "Go on past the model's end token.",
-            &o.ignore_eos,
-            {},
-            false,
-            sampling},
-           {"--dump-logits", "", "With --json: add the logits after the prompt.", &o.dump_logits}},
+      .options = joined(
+          {general_options(o),
+           grouped("Prompt", prompt_options(o)),
+           grouped("Sampling", sampling_options(o)),
+           compute_options(o.common),
+           session_options(o.common),
+           {tensor_parallel_option(o.common), json_option(o.common), verbose_option(o.common)}}),
       .examples = {{"hone-generate model/ -p 'Once upon a time'", "Continues the text."},
                    {"hone-quantize model/ --scheme w4a16 | hone-generate -p Hello -v",
                     "Runs a model as it comes out of the quantizer, and says how fast."},
@@ -143,12 +134,6 @@ inline ToolDecl declare_generate(GenerateOptions& o, std::function<ExitCode()> r
                    {"mpirun -n 2 hone-generate model/ --tensor-parallel 2 -p Hello",
                     "Computes with two processes, each with half of every layer."}},
       .run = std::move(run)};
-  for (OptionDecl& option : compute_options(o.common)) tool.options.push_back(std::move(option));
-  for (OptionDecl& option : session_options(o.common)) tool.options.push_back(std::move(option));
-  tool.options.push_back(tensor_parallel_option(o.common));
-  tool.options.push_back(json_option(o.common));
-  tool.options.push_back(verbose_option(o.common));
-  return tool;
 }
 
 }  // namespace hone

@@ -8,24 +8,12 @@ namespace {
 hone::PruneOptions options;
 hone::CommonOptions common;
 
-std::vector<hone::OptionDecl> declarations() {
-  std::vector<hone::OptionDecl> result = {
-      {.flags = "MODEL",
-       .value = "",
-       .help = "Model to prune: a Hugging Face directory, a .safetensors or GGUF file, "
-               "random:SHAPE, or - for standard input, the default.",
-       .target = &options.model},
-      {.flags = "-o,--output",
-       .value = "OUT",
-       .help = "Where to: DIR for a Hugging Face directory, x.gguf, x.safetensors, or - for a "
-               "stream on standard output, the default.",
-       .target = &options.output,
-       .in_history = false},
+std::vector<hone::OptionDecl> amount_options() {
+  return {
       {.flags = "--sparsity",
        .value = "P",
        .help = "Share of weights, neurons, heads or layers that go: 0.5 or 50%.",
-       .target = &options.sparsity,
-       .group = "What goes"},
+       .target = &options.sparsity},
       {.flags = "--pattern",
        .value = "PATTERN",
        .help =
@@ -34,26 +22,22 @@ std::vector<hone::OptionDecl> declarations() {
            "key-value groups, whole blocks are taken out and config.json says so. rows: neurons "
            "are taken out, rows of the other matrices set to zero.",
        .target = &options.pattern,
-       .choices = {},
-       .group = "What goes"},
+       .choices = {}},
       {.flags = "--threshold",
        .value = "T",
        .help = "Instead of --sparsity: weights smaller than T go. The report then gives the "
                "strength (|w|-T)/(|w|+T) of what stays and what goes.",
-       .target = &options.threshold,
-       .group = "What goes"},
+       .target = &options.threshold},
       {.flags = "--score",
        .value = "NAME",
        .help = "What a weight is worth. magnitude: its size.",
        .target = &options.score,
-       .choices = hone::score_names(),
-       .group = "What goes"},
+       .choices = hone::score_names()},
       {.flags = "--norm",
        .value = "NORM",
        .help = "How the scores of a neuron, head or layer add up: l2, the default, or l1.",
        .target = &options.norm,
-       .choices = {"l1", "l2"},
-       .group = "What goes"},
+       .choices = {"l1", "l2"}},
       {.flags = "--scope",
        .value = "SCOPE",
        .help =
@@ -61,24 +45,30 @@ std::vector<hone::OptionDecl> declarations() {
            "whole model (global). The last two read the model twice; from a pipe, through a "
            "temporary file.",
        .target = &options.scope,
-       .choices = {"tensor", "layer", "global"},
-       .group = "What goes"},
+       .choices = {"tensor", "layer", "global"}},
+  };
+}
+
+std::vector<hone::OptionDecl> tensor_options() {
+  return {
       {.flags = "--include",
        .value = "REGEX",
        .help = "Prune the matrices whose names contain a match, instead of all Linear layers.",
-       .target = &options.include,
-       .group = "Which tensors"},
+       .target = &options.include},
       {.flags = "--exclude",
        .value = "REGEX",
        .help = "Leave these out.",
-       .target = &options.exclude,
-       .group = "Which tensors"},
+       .target = &options.exclude},
       {.flags = "--round-to",
        .value = "N",
        .help = "The feed-forward width that stays is a multiple of N. Default: 32, or 1 for small "
                "models.",
-       .target = &options.round_to,
-       .group = "Which tensors"},
+       .target = &options.round_to},
+  };
+}
+
+std::vector<hone::OptionDecl> work_options() {
+  return {
       {.flags = "--dense",
        .value = "",
        .help = "Keep the zeros of 2:4 in place. By default a stream carries 2:4 packed; files that "
@@ -96,10 +86,16 @@ std::vector<hone::OptionDecl> declarations() {
        .target = &options.report,
        .in_history = false},
   };
-  for (hone::OptionDecl& option : hone::resource_options(common)) result.push_back(option);
-  result.push_back(hone::json_option(common));
-  result.push_back(hone::verbose_option(common));
-  return result;
+}
+
+std::vector<hone::OptionDecl> declarations() {
+  return hone::joined(
+      {{hone::model_option(options.model, "prune"), hone::output_option(options.output)},
+       hone::grouped("What goes", amount_options()),
+       hone::grouped("Which tensors", tensor_options()),
+       work_options(),
+       hone::resource_options(common),
+       {hone::json_option(common), hone::verbose_option(common)}});
 }
 
 hone::ExitCode run() {

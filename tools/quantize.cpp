@@ -16,80 +16,68 @@ std::string scheme_help() {
   return text;
 }
 
-std::vector<hone::OptionDecl> declarations() {
-  std::vector<hone::OptionDecl> result = {
-      {.flags = "MODEL",
-       .value = "",
-       .help = "Model to quantize: a Hugging Face directory, a .safetensors or GGUF file, "
-               "random:SHAPE, or - for standard input, the default.",
-       .target = &options.model},
-      {.flags = "-o,--output",
-       .value = "OUT",
-       .help = "Where to: DIR for a Hugging Face directory, x.gguf, x.safetensors, or - for a "
-               "stream on standard output, the default.",
-       .target = &options.output,
-       .in_history = false},
+std::vector<hone::OptionDecl> scheme_options() {
+  return {
       {.flags = "--scheme",
        .value = "NAME",
        .help = scheme_help(),
        .target = &options.scheme,
-       .choices = hone::scheme_names(),
-       .group = "Scheme"},
+       .choices = hone::scheme_names()},
       {.flags = "--bits",
        .value = "N",
        .help = "Integers of 2, 3, 4, 5, 6 or 8 bits instead of the scheme's.",
-       .target = &options.overrides.bits,
-       .group = "Scheme"},
+       .target = &options.overrides.bits},
       {.flags = "--group-size",
        .value = "N",
        .help = "32, 64, 128 or 256 neighbouring weights share a scale.",
-       .target = &options.overrides.group_size,
-       .group = "Scheme"},
+       .target = &options.overrides.group_size},
       {.flags = "--strategy",
        .value = "WHAT",
        .help = "Who shares a scale: the whole tensor, a channel (output), or a group.",
        .target = &options.overrides.strategy,
-       .choices = {"tensor", "channel", "group"},
-       .group = "Scheme"},
+       .choices = {"tensor", "channel", "group"}},
       {.flags = "--symmetric",
        .value = "",
        .help = "No zero points.",
-       .target = &options.overrides.symmetric,
-       .group = "Scheme"},
+       .target = &options.overrides.symmetric},
       {.flags = "--asymmetric",
        .value = "",
        .help = "A zero point with each scale.",
-       .target = &options.overrides.asymmetric,
-       .group = "Scheme"},
+       .target = &options.overrides.asymmetric},
       {.flags = "--range",
        .value = "RULE",
        .help = "Which weights the numbers must reach: absmax (symmetric schemes' default), minmax "
                "(asymmetric schemes' default), percentile (the outermost are cut off), mse (the "
                "range of least square error).",
        .target = &options.overrides.range,
-       .choices = {"absmax", "minmax", "percentile", "mse"},
-       .group = "Scheme"},
+       .choices = {"absmax", "minmax", "percentile", "mse"}},
       {.flags = "--percentile",
        .value = "P",
        .help = "With --range percentile: so many percent lie inside. Default: 99.9.",
-       .target = &options.overrides.percentile,
-       .group = "Scheme"},
+       .target = &options.overrides.percentile},
+  };
+}
+
+std::vector<hone::OptionDecl> tensor_options() {
+  return {
       {.flags = "--set",
        .value = "REGEX=SCHEME",
        .help = "Another scheme for the tensors whose names contain a match; none leaves them. "
                "The first match wins.",
-       .target = &options.sets,
-       .group = "Which tensors"},
+       .target = &options.sets},
       {.flags = "--include",
        .value = "REGEX",
        .help = "Quantize the matrices whose names contain a match, instead of all Linear layers.",
-       .target = &options.include,
-       .group = "Which tensors"},
+       .target = &options.include},
       {.flags = "--exclude",
        .value = "REGEX",
        .help = "Leave these as they are.",
-       .target = &options.exclude,
-       .group = "Which tensors"},
+       .target = &options.exclude},
+  };
+}
+
+std::vector<hone::OptionDecl> work_options() {
+  return {
       {.flags = "--requantize",
        .value = "",
        .help = "Quantize a model that is quantized already; errors add up.",
@@ -111,10 +99,16 @@ std::vector<hone::OptionDecl> declarations() {
        .target = &options.report,
        .in_history = false},
   };
-  for (hone::OptionDecl& option : hone::resource_options(common)) result.push_back(option);
-  result.push_back(hone::json_option(common));
-  result.push_back(hone::verbose_option(common));
-  return result;
+}
+
+std::vector<hone::OptionDecl> declarations() {
+  return hone::joined(
+      {{hone::model_option(options.model, "quantize"), hone::output_option(options.output)},
+       hone::grouped("Scheme", scheme_options()),
+       hone::grouped("Which tensors", tensor_options()),
+       work_options(),
+       hone::resource_options(common),
+       {hone::json_option(common), hone::verbose_option(common)}});
 }
 
 hone::ExitCode run() {

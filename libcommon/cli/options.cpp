@@ -23,6 +23,17 @@ bool is_repeatable(const OptionDecl& option) {
   return std::holds_alternative<std::vector<std::string>*>(option.target);
 }
 
+std::vector<OptionDecl> grouped(const std::string& group, std::vector<OptionDecl> options) {
+  for (OptionDecl& option : options) option.group = group;
+  return options;
+}
+
+std::vector<OptionDecl> joined(const std::vector<std::vector<OptionDecl>>& lists) {
+  std::vector<OptionDecl> all;
+  for (const std::vector<OptionDecl>& list : lists) all.insert(all.end(), list.begin(), list.end());
+  return all;
+}
+
 std::vector<OptionDecl> resource_options(CommonOptions& common) {
   return {
       {.flags = "--threads",
@@ -55,6 +66,25 @@ std::vector<OptionDecl> compute_options(CommonOptions& common) {
           .in_history = false,
           .other_choices = true});
   return options;
+}
+
+OptionDecl model_option(std::string& model, const std::string& verb) {
+  return {.flags = "MODEL",
+          .value = "",
+          .help = "Model to " + verb +
+                  ": a Hugging Face directory, a .safetensors or GGUF file, random:SHAPE, or - for "
+                  "standard input, the default.",
+          .target = &model};
+}
+
+OptionDecl output_option(std::string& output) {
+  return {.flags = "-o,--output",
+          .value = "OUT",
+          .help =
+              "Where to: DIR for a Hugging Face directory, x.gguf, x.safetensors, or - for a "
+              "stream on standard output, the default.",
+          .target = &output,
+          .in_history = false};
 }
 
 OptionDecl shard_size_option(std::string& size) {

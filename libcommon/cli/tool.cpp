@@ -98,6 +98,19 @@ void check_integer(const OptionDecl& option, const std::vector<std::string>& giv
                     std::to_string(option.least));
 }
 
+// Nothing that was asked for is silently left out.
+void check_company(const OptionDecl& option, const CLI::App& app) {
+  const std::string flag = split_flags(option).back();
+  const auto given = [&app](const std::string& name) { return app.get_option(name)->count() > 0; };
+  if (!given(flag)) return;
+  if (!option.needs.empty() && !given(option.needs)) {
+    throw usage_error(flag + " needs " + option.needs);
+  }
+  for (const std::string& other : option.without) {
+    if (given(other)) throw usage_error(flag + " has no meaning with " + other);
+  }
+}
+
 // Answers --help, --version and the hidden switches; false: go on.
 bool answer_standard(const ToolDecl& tool, int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
@@ -130,6 +143,7 @@ void parse(const ToolDecl& tool, int argc, char** argv) {
     if (option.given) *option.given = bound.count() > 0;
     check_integer(option, bound.results());
   }
+  for (const OptionDecl& option : tool.options) check_company(option, app);
   recorded_history = history_of(tool, app);
 }
 

@@ -26,6 +26,9 @@ struct OptionDecl {
   int64_t least = 0;       // smallest value of an integer: they are counts, sizes and seeds
   bool other_choices = false;  // choices are the usual values; others are judged later
   bool* given = nullptr;       // set where the option was given, if only as ""
+  // Flags without which, and flags beside which, it would be ignored: refused instead.
+  std::string needs = "";
+  std::vector<std::string> without = {};
 };
 
 struct Example {
@@ -48,6 +51,11 @@ bool is_positional(const OptionDecl& option);
 bool is_switch(const OptionDecl& option);
 bool is_repeatable(const OptionDecl& option);
 
+// A theme's options, under its heading in --help.
+std::vector<OptionDecl> grouped(const std::string& group, std::vector<OptionDecl> options);
+// One list of several.
+std::vector<OptionDecl> joined(const std::vector<std::vector<OptionDecl>>& lists);
+
 // Options that mean the same in every tool that has them, bound to one struct.
 struct CommonOptions {
   std::string device = "auto";   // --device auto|cpu|ref
@@ -67,6 +75,9 @@ struct CommonOptions {
 std::vector<OptionDecl> compute_options(CommonOptions&);  // --device --threads --max-memory
 // The same without --device: for tools that multiply no matrix.
 std::vector<OptionDecl> resource_options(CommonOptions&);
+// MODEL and -o of tools that make a model of a model. verb: "prune".
+OptionDecl model_option(std::string& model, const std::string& verb);
+OptionDecl output_option(std::string& output);
 OptionDecl shard_size_option(std::string& size);  // --shard-size of a Hugging Face directory
 // --gpu-layers, --compute, --kv-type, --load, --sparse and --no-cuda-graph of tools that run a
 // session.

@@ -35,6 +35,17 @@ void check_sampler_options(const SamplerOptions& o) {
   }
 }
 
+std::string options_of_draws(const SamplerOptions& o) {
+  std::string given;
+  for (const auto& [is_given, flag] : {std::pair{o.top_k != 0, "--top-k"},
+                                       {o.top_p != 1, "--top-p"},
+                                       {o.min_p != 0, "--min-p"},
+                                       {o.seed != 0, "--seed"}}) {
+    if (is_given) given += (given.empty() ? "" : ", ") + std::string(flag);
+  }
+  return given;
+}
+
 bool is_greedy(const SamplerOptions& options) {
   return options.temperature == 0 && options.repetition_penalty == 1.0;
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "kernels/sample.h"
 
@@ -24,6 +25,10 @@ struct SamplerOptions {
 
 // Throws Error(kUsage) for a value outside its range, naming the option ("--top-p 1.5: ...").
 void check_sampler_options(const SamplerOptions& options);
+
+// Options that differ from their defaults and choose among tokens, which needs a temperature:
+// "--top-k, --seed"; "" for none.
+std::string options_of_draws(const SamplerOptions& options);
 
 // The draw of the token that follows a text of `length` ids; `text`: those that are penalised are
 // not filled in.

@@ -1,2 +1,2 @@
 # exit 2
-hone-benchmark "$TESTDATA"/tiny-llama --no-speed --text "$TESTDATA"/text/english.txt --max-windows 1 --repetitions 0
+hone-benchmark "$TESTDATA"/tiny-llama --repetitions 0

@@ -1,0 +1,2 @@
+# exit 2
+hone-benchmark "$TESTDATA"/tiny-llama --stride 16
