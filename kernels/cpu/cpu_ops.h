@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <new>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -24,9 +25,21 @@ struct Int8Layout {
   bool operator==(const Int8Layout&) const = default;
 };
 
+// At the start of a cache line: a vector register's worth that lies in two takes two reads.
+template <typename T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLineBytes{64};
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLineBytes)); }
+  void deallocate(T* memory, size_t) { ::operator delete(memory, kLineBytes); }
+  bool operator==(const LineAllocator&) const = default;
+};
+template <typename T>
+using LineVector = std::vector<T, LineAllocator<T>>;
+
 struct Int8Tokens {
   Int8Layout layout;
-  std::vector<int8_t> quads;
+  LineVector<int8_t> quads;
   std::vector<float> scales;
   std::vector<int32_t> sums;
   std::vector<int32_t> half_sums;

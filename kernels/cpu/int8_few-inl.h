@@ -1,6 +1,7 @@
-// Integer products for one to kFew tokens: codes go from where they lie through registers into the
-// multiplication. One token is multiplied row by row, and the sums are turned; for more, the codes
-// are turned, and each vector of them meets all tokens of a block. Compiled per target.
+// Integer products for one to kFew tokens, kLanes rows side by side: codes go from where they lie
+// through registers into the multiplication. For one token (where int8_one-inl.h does not take it)
+// the sums of rows are turned; for more, the codes are turned, and each vector of them meets all
+// tokens of a block. Compiled per target.
 #if defined(HONE_CPU_INT8_FEW_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_INT8_FEW_INL_H_
 #undef HONE_CPU_INT8_FEW_INL_H_
@@ -120,13 +121,10 @@ HWY_INLINE void sum_block_pairs(const Ints* fours, Ints* sums) {
 inline void sum_block_pairs(const Ints*, Ints*) {}  // a run is a whole vector, or several
 #endif
 
-constexpr int64_t kVectorBytes = 4 * kLanes;
-
 template <class Rows, int kCode = 0>
 HWY_INLINE Ints multiply_codes(Ints sum, Words words, const int8_t* quads, int64_t bytes) {
-  const Tag<uint32_t> d;
-  sum = add_products<Rows::kKind>(sum, pick_codes<Rows::kPerByte, kCode>(d, words),
-                                  load_bytes(d, quads + kCode * bytes));
+  sum = add_products_at<Rows::kKind>(sum, pick_codes<Rows::kPerByte, kCode>(Tag<uint32_t>(), words),
+                                     quads + kCode * bytes);
   if constexpr (kCode + 1 < Rows::kPerByte) {
     return multiply_codes<Rows, kCode + 1>(sum, words, quads, bytes);
   }
@@ -136,10 +134,9 @@ HWY_INLINE Ints multiply_codes(Ints sum, Words words, const int8_t* quads, int64
 // kBytes of a run: whole vectors.
 template <class Rows, int64_t kBytes>
 HWY_INLINE Ints multiply_row(const uint8_t* codes, const int8_t* quads) {
-  const Tag<uint32_t> d;
   Ints sum = hn::Zero(Tag<int32_t>());
   HONE_UNROLL for (int64_t b = 0; b < kBytes; b += kVectorBytes) {
-    const Words words = turn_sign<Rows::kTurnsSign>(d, load_bytes(d, codes + b));
+    const Words words = turn_sign<Rows::kTurnsSign>(Tag<uint32_t>(), load_in_order(codes + b));
     sum = multiply_codes<Rows>(sum, words, quads + b, kBytes);
   }
   return sum;
@@ -152,12 +149,6 @@ HWY_INLINE void multiply_fours(const Codes& codes, const int8_t* quads, Ints* fo
     HONE_UNROLL for (int64_t r = 0; r < 4; ++r) {
       const int64_t row = 4 * i + r;
       sums[r] = multiply_row<Rows, kBytes>(codes.bytes + row * codes.stride, quads);
-      // One by one: a burst of them would wait for room among the outstanding reads.
-      if constexpr (Rows::kInPlace) {
-        HONE_UNROLL for (int64_t b = 0; b < kBytes; b += kLine) {
-          __builtin_prefetch(codes.coming + row * codes.stride + b, 0, 2);
-        }
-      }
     }
     fours[i] = sum_four(sums[0], sums[1], sums[2], sums[3]);
   }

@@ -235,8 +235,8 @@ struct Int8Block {
   }
 };
 
-template <typename T>
-void grow(std::vector<T>& v, int64_t size) {
+template <typename Vector>
+void grow(Vector& v, int64_t size) {
   if (static_cast<int64_t>(v.size()) < size) v.resize(size);
 }
 
@@ -250,7 +250,7 @@ inline void round_to_int8(ThreadPool& pool, const Int8Layout& layout, const floa
   const int64_t room = blocks * kInt8Tokens;
   grow(out.quads, room * runs * layout.run + kLongestRun);  // a vector may reach beyond
   grow(out.scales, room * runs);
-  grow(out.sums, room * runs);
+  grow(out.sums, room * runs + kLanes);  // likewise
   grow(out.half_sums, room * runs);
   if (layout.per_token) {
     pool.parallel_for(tokens, std::max<int64_t>(1, kRoundGrain / layout.columns),

@@ -3,8 +3,8 @@
 //
 //   result += float(sum - zero * sum of the integers) * scale * activation scale  [+ minimum ...]
 //
-// so a token's bytes depend on neither the batch nor the target, nor on the route: few tokens
-// (int8_few-inl.h) or panels (int8_panel-inl.h). Compiled per target.
+// so a token's bytes depend on neither the batch nor the target, nor on the route: one token
+// (int8_one-inl.h), few (int8_few-inl.h) or panels (int8_panel-inl.h). Compiled per target.
 #if defined(HONE_CPU_INT8_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_INT8_PRODUCT_INL_H_
 #undef HONE_CPU_INT8_PRODUCT_INL_H_
@@ -13,6 +13,7 @@
 #endif
 
 #include "kernels/cpu/int8_few-inl.h"
+#include "kernels/cpu/int8_one-inl.h"
 #include "kernels/cpu/int8_panel-inl.h"
 #include "kernels/cpu/int8_product.h"
 
@@ -86,7 +87,11 @@ class Int8ProductOf final : public Int8Product {
 };
 
 template <class Rows>
-std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_row) {
+std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_row,
+                                               int64_t tokens) {
+  if constexpr (Rows::kRowByRow) {
+    if (tokens == 1 && RowByRow<Rows>::suits(w)) return std::make_unique<RowByRow<Rows>>(w);
+  }
   return std::make_unique<Int8ProductOf<Rows>>(w, end_row);
 }
 

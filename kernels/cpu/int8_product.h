@@ -22,8 +22,9 @@ class Int8Product {
 
 struct Int8Kernel {
   int per_byte = 0;
-  // For rows up to end_row. Null: there is none.
-  std::unique_ptr<Int8Product> (*make)(const WeightView&, int64_t end_row) = nullptr;
+  // For rows up to end_row and `tokens` in all. Null: there is none.
+  std::unique_ptr<Int8Product> (*make)(const WeightView&, int64_t end_row,
+                                       int64_t tokens) = nullptr;
 };
 
 }  // namespace hone::cpu

@@ -19,6 +19,21 @@ namespace {
 #define HONE_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+constexpr int64_t kVectorBytes = 4 * kLanes;
+
+// Reads in the order of the program: compilers move loads past each other, and prefetchers lose a
+// stream that jumps back.
+HWY_INLINE Words load_in_order(const uint8_t* from) {
+#if HWY_TARGET == HWY_AVX3
+  Words words;
+  const auto& bytes = *reinterpret_cast<const uint8_t(*)[kVectorBytes]>(from);
+  asm volatile("vmovdqu64 %1, %0" : "=v"(words.raw) : "m"(bytes));
+  return words;
+#else
+  return load_bytes(Tag<uint32_t>(), from);
+#endif
+}
+
 // ---- The multiplication of quads: codes times int8, summed by fours.
 
 HWY_INLINE Words load_quad(const int8_t* quad) {
@@ -77,6 +92,21 @@ HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
   sum = hn::Add(sum, hn::Mul(code, x));
   if constexpr (kByte < 3) return add_products<kKind, kByte + 1>(sum, codes, quad);
   return sum;
+}
+#endif
+
+// The same with quads from memory, as an operand of the instruction itself where there is one.
+#if HWY_TARGET == HWY_AVX3
+template <RunKind kKind>
+HWY_INLINE Ints add_products_at(Ints sum, Words codes, const int8_t* quads) {
+  const auto& bytes = *reinterpret_cast<const int8_t(*)[64]>(quads);
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(codes.raw), "m"(bytes));
+  return sum;
+}
+#else
+template <RunKind kKind>
+HWY_INLINE Ints add_products_at(Ints sum, Words codes, const int8_t* quads) {
+  return add_products<kKind>(sum, codes, load_bytes(Tag<uint32_t>(), quads));
 }
 #endif
 

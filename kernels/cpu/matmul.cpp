@@ -155,9 +155,9 @@ struct Sums {
 class Multiplier {
  public:
   // For the blocks up to end.
-  Multiplier(const Product& product, int64_t end) : product_(product) {
+  Multiplier(const Product& product, int64_t end, int64_t tokens) : product_(product) {
     const WeightView& w = product.weight.weight();
-    if (product.int8) int8_ = product.kernel.make(w, std::min(end * kBlock, w.rows));
+    if (product.int8) int8_ = product.kernel.make(w, std::min(end * kBlock, w.rows), tokens);
   }
 
   void multiply(const Area& area, Sums& sums) const {
@@ -258,7 +258,7 @@ void matmul(BackendContext& opaque, const MatmulArgs& args) {
   const Areas areas(args.tokens, blocks, w.columns);
   context.pool.parallel_for(blocks, areas.grain, [&](int64_t begin, int64_t end) {
     Sums sums;
-    const Multiplier multiplier(products.each[0], end);
+    const Multiplier multiplier(products.each[0], end, args.tokens);
     areas.for_each(begin, end, w.rows, [&](const Area& area) {
       multiplier.multiply(area, sums);
       finish(epilogue, area, sums);
@@ -278,8 +278,8 @@ void gated_matmul(BackendContext& opaque, const GatedMatmulArgs& args) {
   context.pool.parallel_for(blocks, areas.grain, [&](int64_t begin, int64_t end) {
     Sums gates;
     Sums ups;
-    const Multiplier gate(products.each[0], end);
-    const Multiplier up(products.each[1], end);
+    const Multiplier gate(products.each[0], end, args.tokens);
+    const Multiplier up(products.each[1], end, args.tokens);
     areas.for_each(begin, end, rows, [&](const Area& area) {
       gate.multiply(area, gates);
       up.multiply(area, ups);
@@ -315,7 +315,7 @@ void qkv_matmul(BackendContext& opaque, const QkvMatmulArgs& args) {
       const int64_t from = std::max(begin, first[i]) - first[i];
       const int64_t to = std::min(end, first[i + 1]) - first[i];
       if (from >= to) continue;
-      const Multiplier multiplier(products.each[i], to);
+      const Multiplier multiplier(products.each[i], to, args.tokens);
       areas.for_each(from, to, rows, [&](const Area& area) {
         multiplier.multiply(area, sums);
         finish(epilogue, area, sums);

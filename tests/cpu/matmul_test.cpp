@@ -90,6 +90,34 @@ TEST_CASE("matmul: a token alone gives the bytes it gives in a batch") {
   }
 }
 
+// Sums of a run are added in 16 bits where they fit.
+TEST_CASE("matmul: the largest codes with the largest integers") {
+  const int64_t rows = 17, columns = 17 * 128;
+  const std::vector<std::byte> ones(rows * columns, std::byte{0xff});
+  const std::vector<float> scales(rows * columns / 128, 1.0f);
+  for (const auto& [level, backend] : open_levels(1)) {
+    for (const int bits : {2, 4, 8}) {
+      WeightView w;
+      w.payload = ones.data();
+      w.type = DType::kI32;
+      w.packed_bits = bits;
+      w.rows = rows;
+      w.columns = columns;
+      w.row_stride = columns * bits / 8;
+      w.scales = reinterpret_cast<const std::byte*>(scales.data());
+      w.scale_rows = rows;
+      w.group = 128;
+      w.int8_input = true;
+      for (const float x : {1.0f, -1.0f}) {
+        const float expected = x * static_cast<float>(columns * ((1 << (bits - 1)) - 1));
+        for (const float value : product(*backend, w, std::vector<float>(columns, x), 1)) {
+          CHECK_MESSAGE(value == doctest::Approx(expected).epsilon(1e-6), level << " " << bits);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("matmul: the same bytes for any number of threads") {
   const Storage storages[] = {
       {.name = "BF16", .type = DType::kBF16},

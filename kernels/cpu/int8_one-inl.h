@@ -1,0 +1,211 @@
+// Integer products for one token, row after row: weights are one stream, front to back, as a
+// processor fetches ahead best. (Rows side by side, as several tokens need them, are as many
+// streams, and a prefetch by instruction holds one of L1's few places for outstanding reads as
+// long as memory takes; the hardware's own prefetches into L2 do not.) How far a processor sees
+// ahead depends on how few instructions a line takes: so activations are operands in memory,
+// aligned, and sums that fit 16 bits are added by narrowing.
+//
+// kLanes runs of a row become a vector of exact sums, and with their scales a vector of terms.
+// Terms of kLanes rows are turned and added in the order of runs, as on every other route.
+// Compiled per target.
+#if defined(HONE_CPU_INT8_ONE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef HONE_CPU_INT8_ONE_INL_H_
+#undef HONE_CPU_INT8_ONE_INL_H_
+#else
+#define HONE_CPU_INT8_ONE_INL_H_
+#endif
+
+#include "kernels/cpu/int8_few-inl.h"
+#include "kernels/cpu/int8_product.h"
+
+#if HWY_TARGET != HWY_SCALAR
+HWY_BEFORE_NAMESPACE();
+namespace hone::cpu::HWY_NAMESPACE {
+namespace {
+
+// ---- Scales and zero points of a row, a lane for each run.
+
+class RowValues {
+ public:
+  explicit RowValues(const WeightView& w) : w_(w), groups_(w.scales ? w.columns / w.group : 1) {
+    if (groups_ > 1) runs_per_group_ = w.group / input_run(w);
+    if (groups_ > 1 && runs_per_group_ == 1) last_whole_ = w.scale_rows * groups_ - kLanes;
+  }
+  void start(int64_t row) {
+    zeros_at_ = row * groups_;
+    scales_at_ = w_.scale_rows == 1 ? 0 : zeros_at_;
+  }
+
+  // Of the runs [run, run + count), count <= kLanes. Other lanes: anything.
+  HWY_INLINE Floats scales(int64_t run, int64_t count) const {
+    if (scales_at_ + run <= last_whole_) return load_scales(scales_at_ + run);
+    if (!w_.scales) return hn::Set(kFloatTag, 1.0f);
+    if (groups_ == 1) return hn::Set(kFloatTag, load_scale(w_.scale_type, w_.scales, scales_at_));
+    alignas(64) float values[kLanes] = {};
+    for (int64_t i = 0; i < count; ++i) {
+      values[i] = load_scale(w_.scale_type, w_.scales, scales_at_ + (run + i) / runs_per_group_);
+    }
+    return hn::Load(kFloatTag, values);
+  }
+  HWY_INLINE Ints zeros(int64_t run, int64_t count) const {
+    if (!w_.zeros) return hn::Zero(Tag<int32_t>());
+    alignas(64) int32_t values[kLanes] = {};
+    for (int64_t i = 0; i < count; ++i) {
+      values[i] = w_.zeros[zeros_at_ + (groups_ == 1 ? 0 : (run + i) / runs_per_group_)];
+    }
+    return hn::Load(Tag<int32_t>(), values);
+  }
+
+ private:
+  HWY_INLINE Floats load_scales(int64_t at) const {
+    if (w_.scale_type == DType::kF32) return load_f32(w_.scales + 4 * at);
+    const std::byte* const from = w_.scales + 2 * at;
+    return w_.scale_type == DType::kBF16 ? widen_bf16(from) : widen_f16(from);
+  }
+
+  const WeightView& w_;
+  int64_t groups_;
+  int64_t runs_per_group_ = 1;
+  int64_t last_whole_ = -1;  // the last scale from which on kLanes runs' scales lie in a row
+  int64_t scales_at_ = 0;
+  int64_t zeros_at_ = 0;
+};
+
+// ---- Sums of runs.
+
+// sum_four of sums that fit 15 bits.
+HWY_INLINE Ints sum_short_four(Ints a, Ints b, Ints c, Ints e) {
+  const hn::Repartition<int16_t, Tag<int32_t>> d16;
+  const auto add_pairs = [d16](Ints low, Ints high) HWY_ATTR {
+    Ints unused = hn::Zero(Tag<int32_t>());
+    return hn::ReorderWidenMulAccumulate(Tag<int32_t>(), hn::ReorderDemote2To(d16, low, high),
+                                         hn::Set(d16, 1), hn::Zero(Tag<int32_t>()), unused);
+  };
+  return add_pairs(add_pairs(a, b), add_pairs(c, e));
+}
+
+// Whether a lane of a run's sum and the sum of two lanes fit 16 bits, whatever the codes and the
+// integers: those are -128 at least.
+template <class Rows, int64_t kBytes>
+constexpr bool kShortSums = kBytes / kLanes* Rows::kPerByte*((1 << 8 / Rows::kPerByte) - 1) * 128 <
+                            (1 << 14);
+
+// Lane i: the sum of run i, for `count` runs from `codes` on.
+template <class Rows, int64_t kBytes, bool kAll>
+HWY_INLINE Ints sum_runs(const uint8_t* codes, const int8_t* quads, int64_t count) {
+  Ints fours[kLanes / 4];
+  HONE_UNROLL for (int64_t i = 0; i < kLanes / 4; ++i) {
+    Ints sums[4];
+    HONE_UNROLL for (int64_t k = 0; k < 4; ++k) {
+      const int64_t run = 4 * i + k;
+      sums[k] = hn::Zero(Tag<int32_t>());
+      if (kAll || run < count) {
+        sums[k] =
+            multiply_row<Rows, kBytes>(codes + run * kBytes, quads + run * kBytes * Rows::kPerByte);
+      }
+    }
+    fours[i] = kShortSums<Rows, kBytes> ? sum_short_four(sums[0], sums[1], sums[2], sums[3])
+                                        : sum_four(sums[0], sums[1], sums[2], sums[3]);
+  }
+  return sum_blocks(fours);
+}
+
+// ---- The walk.
+
+template <class Rows>
+class RowByRow final : public Int8Product {
+ public:
+  static bool suits(const WeightView& w) {
+    const int64_t bytes = run_bytes(w);
+    return (bytes == 64 || bytes == 128) && bytes % kVectorBytes == 0 &&
+           w.columns % input_run(w) == 0;
+  }
+
+  explicit RowByRow(const WeightView& w)
+      : w_(w),
+        values_(w),
+        run_bytes_(run_bytes(w)),
+        stride_((w.columns / input_run(w) + kLanes - 1) / kLanes * kLanes + kSkew),
+        terms_(term_scratch(kLanes * stride_)) {}
+
+  void multiply(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t, float* out,
+                int64_t) override {
+    const Int8Part token(x, first);
+    for (int64_t r = 0; r < count; r += kLanes) {
+      set_terms(row + r, std::min(kLanes, count - r), token);
+      hn::StoreU(add_terms(token), kFloatTag, out + r);
+    }
+  }
+
+ private:
+  static constexpr int64_t kSkew = 4;  // rows whose distance is a power of two share L1's sets
+
+  // Memory that a thread keeps.
+  static float* term_scratch(int64_t count) {
+    thread_local LineVector<float> terms;
+    grow(terms, count);
+    return terms.data();
+  }
+  static int64_t run_bytes(const WeightView& w) { return input_run(w) / Rows::kPerByte; }
+
+  void set_terms(int64_t row, int64_t count, const Int8Part& x) {
+    if (run_bytes_ == 64) set_terms<64>(row, count, x);
+    if (run_bytes_ == 128) set_terms<128>(row, count, x);
+  }
+  template <int64_t kBytes>
+  HWY_NOINLINE void set_terms(int64_t row, int64_t count, const Int8Part& x) {
+    for (int64_t r = 0; r < count; ++r) {
+      values_.start(row + r);
+      const auto* const codes =
+          reinterpret_cast<const uint8_t*>(w_.payload + (row + r) * w_.row_stride);
+      float* const terms = terms_ + r * stride_;
+      int64_t run = 0;
+      for (; run + kLanes <= x.runs; run += kLanes) {
+        set_terms<kBytes, true>(codes + run * kBytes, run, kLanes, x, terms);
+      }
+      if (run < x.runs) {
+        set_terms<kBytes, false>(codes + run * kBytes, run, x.runs - run, x, terms);
+      }
+    }
+  }
+  template <int64_t kBytes, bool kAll>
+  HWY_INLINE void set_terms(const uint8_t* codes, int64_t run, int64_t count, const Int8Part& x,
+                            float* terms) const {
+    const Tag<int32_t> d;
+    const Ints sums = sum_runs<Rows, kBytes, kAll>(codes, x.quads + run * x.run, count);
+    const Ints x_sums = hn::LoadU(d, x.sums + run);
+    Ints offsets = hn::Mul(hn::Set(d, Rows::zero()), x_sums);
+    if (w_.zeros) offsets = hn::Add(offsets, hn::Mul(values_.zeros(run, count), x_sums));
+    const Floats scaled =
+        hn::Mul(hn::ConvertTo(kFloatTag, hn::Sub(sums, offsets)), values_.scales(run, count));
+    hn::StoreU(scaled, kFloatTag, terms + run);
+  }
+
+  // Lane r: the result of row r. What RunEnd::add does, in the same order.
+  HWY_INLINE Floats add_terms(const Int8Part& x) const {
+    Floats results = hn::Zero(kFloatTag);
+    for (int64_t run = 0; run < x.runs; run += 4) {
+      Words terms[4];  // of a run each
+      const float* const from = terms_ + run;
+      turn_words(reinterpret_cast<const uint8_t*>(from), 4 * stride_, terms);
+      for (int64_t i = 0; i < std::min<int64_t>(4, x.runs - run); ++i) {
+        const Floats step = hn::Set(kFloatTag, x.scales[run + i]);
+        results = hn::MulAdd(hn::BitCast(kFloatTag, terms[i]), step, results);
+      }
+    }
+    return results;
+  }
+
+  const WeightView& w_;
+  RowValues values_;
+  int64_t run_bytes_;
+  int64_t stride_;
+  float* terms_;  // [kLanes][stride]
+};
+
+}  // namespace
+}  // namespace hone::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
+
+#endif  // per-target include guard
