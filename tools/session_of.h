@@ -11,6 +11,10 @@ namespace hone {
 // Of every rank, where there are several: each takes a device of its own and shares the model.
 inline SessionOptions session_of(const CommonOptions& common, Communicator* ranks) {
   const std::string& limit = common.max_memory;
+  const bool never_on_gpu = common.device == "cpu" || common.device == "ref";
+  if (common.no_cuda_graph && never_on_gpu) {
+    throw usage_error("--no-cuda-graph needs a GPU: --device cuda, not " + common.device);
+  }
   return {.device = device_of_rank(common.device, ranks),
           .threads = static_cast<int>(common.threads),
           .gpu_layers = common.gpu_layers_given ? std::optional(common.gpu_layers) : std::nullopt,

@@ -1,0 +1,2 @@
+# exit 2
+hone-generate "$TESTDATA"/tiny-llama -p Hi --device cpu --no-cuda-graph
