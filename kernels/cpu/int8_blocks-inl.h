@@ -41,7 +41,6 @@ struct BlockStorage {
   static constexpr int kPerByte = 1;
   static constexpr bool kTurnsSign = false;
   static constexpr bool kMultiplies = false;
-  static constexpr bool kRowByRow = false;
   using Stream = RowStream;
   static constexpr bool kPairs = true;
   static constexpr bool kInPlace = kLoadsRuns || HWY_TARGET == HWY_AVX3;

@@ -89,8 +89,8 @@ class Int8ProductOf final : public Int8Product {
 template <class Rows>
 std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_row,
                                                int64_t tokens) {
-  if constexpr (Rows::kRowByRow) {
-    if (tokens == 1 && RowByRow<Rows>::suits(w)) return std::make_unique<RowByRow<Rows>>(w);
+  if (tokens == 1) {
+    if (auto by_row = ByRow<Rows>::make(w)) return by_row;
   }
   return std::make_unique<Int8ProductOf<Rows>>(w, end_row);
 }

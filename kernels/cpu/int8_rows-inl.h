@@ -353,8 +353,6 @@ class GroupTable {
 //   kKind                   a RunKind
 //   kPairs                  runs of 32 bytes, whose codes lie side by side by twos
 //   kInPlace                codes are the file's bytes: one token reads them where they are
-//   kRowByRow               codes are bytes as they lie, which one token may take row after row
-//                           (int8_one-inl.h)
 //   kMultiplies             has multiply<kT>, which a few tokens use instead of codes, and asks
 //                           for its bytes itself
 //   Stream                  RowStream, or NoStream
@@ -380,7 +378,6 @@ class GroupedRows {
   static constexpr bool kPairs = false;
   static constexpr bool kInPlace = true;
   static constexpr bool kMultiplies = false;
-  static constexpr bool kRowByRow = false;
   using Stream = RowStream;
 
   explicit GroupedRows(const WeightView& w)
@@ -412,8 +409,6 @@ class PlainRows : public GroupedRows<kBits, kKind> {
  public:
   static constexpr int kPerByte = 8 / kBits;
   static constexpr bool kTurnsSign = kBits == 8 && kTwosComplement != kSignedBytes;
-
-  static constexpr bool kRowByRow = true;
 
   using GroupedRows<kBits, kKind>::GroupedRows;
   HWY_INLINE void begin(const Codes&, int64_t) {}

@@ -94,7 +94,6 @@ class SparseStorage {
   static constexpr bool kPairs = false;
   static constexpr bool kInPlace = true;
   static constexpr bool kMultiplies = true;
-  static constexpr bool kRowByRow = false;
 
   static bool suits(const WeightView& w) {
     return has_vbmi() && input_run(w) == kLongestRun && w.columns % kLongestRun == 0 && !w.zeros;
