@@ -13,8 +13,7 @@
 namespace hone {
 namespace {
 
-constexpr size_t kPipeStep = size_t{256} << 10;
-constexpr size_t kFileStep = size_t{2} << 20;
+constexpr size_t kStep = size_t{256} << 10;
 
 // A link is kept and its target replaced; a name that does not exist yet stays as it is.
 std::string follow_links(const std::string& path) {
@@ -36,11 +35,9 @@ ByteSink::ByteSink(const std::string& where, const SinkOptions& options)
     refuse_terminal(options);
     widen_pipe(fd());
   }
-  step_ = file_ ? kFileStep : kPipeStep;
 }
 
-ByteSink::ByteSink(PendingFile file)
-    : subject_(file.subject()), file_(std::move(file)), step_(kFileStep) {}
+ByteSink::ByteSink(PendingFile file) : subject_(file.subject()), file_(std::move(file)) {}
 
 void ByteSink::open_path(const std::string& where) {
   struct stat status;
@@ -70,9 +67,9 @@ void ByteSink::reserve(uint64_t bytes) {
 void ByteSink::write(std::span<const std::byte> bytes) {
   written_ += bytes.size();
   while (!bytes.empty()) {
-    const size_t room = step_ - (passed_on_ + buffer_.size()) % step_;
+    const size_t room = kStep - (passed_on_ + buffer_.size()) % kStep;
     if (buffer_.empty() && bytes.size() >= room) {  // whole steps go straight on
-      const size_t count = bytes.size() - (bytes.size() - room) % step_;
+      const size_t count = bytes.size() - (bytes.size() - room) % kStep;
       pass_on(bytes.first(count));
       bytes = bytes.subspan(count);
       continue;

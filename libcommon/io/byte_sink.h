@@ -1,7 +1,8 @@
 // Where bytes go: stdout, a device or named pipe (written at once), or a file that appears when it
-// is whole. Gathers small writes, so that they end at multiples of a step: a pipe carries least
-// overhead at 256 KiB and more; a file whose huge pages (2 MiB) are written whole can stay in the
-// page cache in such pages, and whoever maps it then has 512 times fewer to look up.
+// is whole. Gathers small writes, so that they end at multiples of 256 KiB: a pipe carries least
+// overhead so, and the page cache may hold a file in large pages, of which whoever maps it has
+// fewer to look up. Larger steps decode 3 % faster from the map, but a virtual machine that gives
+// free memory back has to fetch such blocks again: a file of 650 MB took 2 s instead of 1 s.
 #pragma once
 
 #include <cstddef>
@@ -54,7 +55,6 @@ class ByteSink {
   Descriptor direct_;
   std::optional<PendingFile> file_;
   std::vector<std::byte> buffer_;
-  size_t step_;
   uint64_t written_ = 0;  // buffered bytes included
   uint64_t passed_on_ = 0;
 };

@@ -54,7 +54,7 @@ TEST_CASE("a file appears when it is whole, and replaces what was there") {
 }
 
 TEST_CASE("small and large writes join up at every step of a file") {
-  constexpr size_t kStep = size_t{2} << 20;
+  constexpr size_t kStep = size_t{256} << 10;
   const TemporaryDirectory directory;
   for (const size_t first : {size_t{1}, kStep - 1, kStep, kStep + 1}) {
     for (const size_t second : {kStep - 1, kStep, 2 * kStep + 1}) {
