@@ -241,8 +241,8 @@ HWY_EXPORT(NarrowBlocks);
 RowError narrow_blocks_and_compare(DType type, const float* values, int64_t count, std::byte* out) {
   CHECK(count % info(type).block_elements == 0);
   const RowError error = HWY_DYNAMIC_DISPATCH(NarrowBlocks)(type, values, count, out);
-  // The comparisons that search a block are only right for finite numbers.
-  if (!std::isfinite(error.square_sum)) encode_row(type, values, count, out);
+  // Vectors are only right for finite numbers: those of the row, and their differences.
+  if (!std::isfinite(error.square_sum + error.square_error)) encode_row(type, values, count, out);
   return error;
 }
 

@@ -166,6 +166,14 @@ TEST_CASE("blocks that hold NaN or infinity are the codec's, and the sums say so
         CHECK(actual == expected);
       }
     }
+    std::vector<float> apart = normal_floats(64, 3, 1e38f);  // differences that overflow
+    apart[3] = 3e38f;
+    apart[4] = -3e38f;
+    ByteRow expected(static_cast<size_t>(row_bytes(DType::kQ4_1, 64))), actual(expected);
+    encode_row(DType::kQ4_1, apart.data(), 64, expected.data());
+    CHECK(!std::isfinite(
+        narrow_and_compare(DType::kQ4_1, apart.data(), 64, actual.data()).square_error));
+    CHECK(actual == expected);
     const std::vector<float> large(32, 70000.0f);  // finite, but not in F16
     ByteRow out(64);
     const RowError error = narrow_and_compare(DType::kF16, large.data(), 32, out.data());
