@@ -309,7 +309,7 @@ class Buffer {
 template <class... P, class... A>
 void launch(void (*kernel)(P...), Dim3 grid, Dim3 block, size_t shared_bytes, Stream stream,
             A&&... args) {
-  if (shared_bytes > 48 * 1024)
+  if (shared_bytes > kDynamicUnasked)
     cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                     static_cast<int>(shared_bytes)),
                "shared memory");

@@ -20,6 +20,11 @@ struct Dim3 {
   unsigned x = 1, y = 1, z = 1;
 };
 
+// Shared memory that a block may have unasked, static and dynamic together. launch() asks for more
+// where the dynamic alone is above the second: kernels have less than the difference in static
+// memory.
+inline constexpr size_t kSharedUnasked = 48 * 1024, kDynamicUnasked = 32 * 1024;
+
 // Reinterprets the bits of a value (std::bit_cast that is also callable on the device). By value:
 // given a reference, nvcc forgets its alignment and reads memory byte by byte.
 template <class To, class From>
