@@ -112,9 +112,17 @@ struct KvRows {
   static constexpr bool kSplit = kType == DType::kF32;  // operands come as high and low
   static_assert(kRowChunks >= 4);
 
+  static constexpr int kTurn = kRowChunks >= 8 ? 8 : 4;  // chunks that change places
+
   static __device__ __forceinline__ int place(int row, int chunk) {
-    const int turned = kRowChunks >= 8 ? chunk ^ (row & 7) : chunk ^ (row >> 1 & 3);
+    const int turned = kTurn == 8 ? chunk ^ (row & 7) : chunk ^ (row >> 1 & 3);
     return row * kRowBytes + turned * 16;
+  }
+  // place(row, chunk + more) of place(row, chunk), where their sum carries no bit. Of a `more` that
+  // is known when compiling, so that a lane keeps one address for all chunks, not an address for
+  // each.
+  static __device__ __forceinline__ int further(int place, int more) {
+    return (place ^ (more % kTurn * 16)) + more / kTurn * kTurn * 16;
   }
 
   // The elements of a query that meet registers 0 and 1 of keys(): pairs {0, 1} and {2, 3}.
@@ -167,12 +175,12 @@ struct KvRows {
     if constexpr (kType == DType::kF32) {
 #pragma unroll
       for (int n = 0; n < 2; ++n) {
-        const int element = 16 * step + 8 * n + lane / 4;
-        float v[4];
+        float v[4];  // of element 16 step + 8 n + lane / 4
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-          const int row = 2 * (lane % 4) + i % 2 + 8 * (i / 2);
-          v[i] = *reinterpret_cast<const float*>(rows + place(row, element / 4) + element % 4 * 4);
+          const int chunk = further(place(2 * (lane % 4) + i % 2, lane / 16), 4 * step + 2 * n);
+          const int at = chunk + i / 2 * 8 * kRowBytes + lane / 4 % 4 * 4;
+          v[i] = *reinterpret_cast<const float*>(rows + at);
         }
 #pragma unroll
         for (int i = 0; i < 2; ++i) {

@@ -86,14 +86,16 @@ template <DType kType, int kWidth>
 __device__ __forceinline__ void ask_for_tile(const Attention& args, int64_t tile_index, int rows,
                                              std::byte* stage) {
   using Rows = KvRows<kType, kWidth>;
+  // Of long rows a few at a time: all places at once would stay in registers from tile to tile.
+  constexpr int kCopies = kTile * Rows::kRowChunks / kWarpSize;
   const int row_chunks = args.width * Rows::kElement / 16;
   const int64_t offset = tile_index * (kTile * row_chunks * 16 + Rows::kScaleBytes);
 #pragma unroll
   for (int side = 0; side < 2; ++side) {
     const std::byte* const from = (side ? args.values : args.keys) + offset;
     std::byte* const to = stage + side * Rows::kTileBytes;
-#pragma unroll
-    for (int i = 0; i < kTile * Rows::kRowChunks / kWarpSize; ++i) {
+#pragma unroll(kCopies > 8 ? 4 : kCopies)
+    for (int i = 0; i < kCopies; ++i) {
       const int at = i * kWarpSize + lane_id();
       const int row = at / Rows::kRowChunks;
       const int chunk = at % Rows::kRowChunks;

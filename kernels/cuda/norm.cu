@@ -9,7 +9,8 @@
 namespace hone::cuda {
 namespace {
 
-// At most; layer norm needs more registers.
+// At most; layer norm needs more registers. One block has a multiprocessor's: left to itself, ptxas
+// makes room for two, and spills.
 constexpr int most_threads(bool layer) { return layer ? 512 : 1024; }
 
 struct NormArgs {
@@ -21,7 +22,7 @@ struct NormArgs {
 };
 
 template <bool kLayer, int kWidth>
-__global__ void __launch_bounds__(most_threads(kLayer)) norm_kernel(NormArgs args) {
+__global__ void __launch_bounds__(most_threads(kLayer), 1) norm_kernel(NormArgs args) {
   SIMT_SHARED(sums, double[simt::kWarpSize]);
   SIMT_SHARED(squares, double[simt::kWarpSize]);
   using Vector = simt::Vec<float, kWidth>;
