@@ -18,7 +18,9 @@ namespace hone {
 namespace cuda {
 
 constexpr size_t kAlignment = 256;
-constexpr size_t kSmallCopy = size_t{64} << 10;
+// Pinned memory of a copy to the device, at first and at most: a step's ids and positions; a
+// prompt's hidden state, by pieces.
+constexpr size_t kSmallCopy = size_t{64} << 10, kLargeCopy = size_t{1} << 20;
 
 size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -104,12 +106,14 @@ class CudaBackend final : public Backend {
     return memory;
   }
   void release(void* memory) override { release_device(memory); }
-  // What a step needs goes through pinned memory: from elsewhere a copy may wait for the stream.
+  // Through pinned memory: from elsewhere a copy is slower, and may wait for the stream.
   void copy_in(void* to, const void* from_host, size_t bytes) override {
-    if (bytes > kSmallCopy) return copy_to_device(context_.stream, to, from_host, bytes);
-    if (bytes == 0) return;
-    std::memcpy(inbox_->next(bytes), from_host, bytes);
-    inbox_->send(context_.stream, to, bytes);
+    for (size_t done = 0; done < bytes;) {
+      const size_t piece = std::min(bytes - done, kLargeCopy);
+      std::memcpy(inbox_->next(piece), static_cast<const std::byte*>(from_host) + done, piece);
+      inbox_->send(context_.stream, static_cast<std::byte*>(to) + done, piece);
+      done += piece;
+    }
   }
   void copy_out(void* to_host, const void* from, size_t bytes) override {
     if (bytes > 0) copy_to_host(context_.stream, to_host, from, bytes);

@@ -32,10 +32,8 @@ size_t free_device_bytes();
 // Throws std::bad_alloc.
 void* allocate_device(size_t bytes);
 void release_device(void* memory);
-// In the stream's order. copy_to_device returns when `from` may be reused; copy_to_host when the
-// bytes are there.
+// In the stream's order. copy_to_host returns when the bytes are there. To the device: staging.h.
 void fill_zero(simt::Stream stream, void* memory, size_t bytes);
-void copy_to_device(simt::Stream stream, void* to, const void* from_host, size_t bytes);
 void copy_to_host(simt::Stream stream, void* to_host, const void* from, size_t bytes);
 void copy_on_device(simt::Stream stream, void* to, const void* from, size_t bytes);
 

@@ -86,12 +86,6 @@ void fill_zero(simt::Stream stream, void* memory, size_t bytes) {
   must(cudaMemsetAsync(memory, 0, bytes, stream.handle), "cudaMemsetAsync");
 }
 
-// From pageable memory the driver returns once it has taken the bytes.
-void copy_to_device(simt::Stream stream, void* to, const void* from_host, size_t bytes) {
-  must(cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice, stream.handle),
-       "copy to the device");
-}
-
 void copy_to_host(simt::Stream stream, void* to_host, const void* from, size_t bytes) {
   must(cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, stream.handle),
        "copy from the device");

@@ -66,13 +66,6 @@ void fill_zero(simt::Stream, void* memory, size_t bytes) {
   });
 }
 
-void copy_to_device(simt::Stream, void* to, const void* from_host, size_t bytes) {
-  require_no_recording("a copy from the host");
-  emu::require_device_memory(to, bytes);
-  std::memcpy(to, from_host, bytes);
-  emu::check::initialised(to, bytes);
-}
-
 void copy_to_host(simt::Stream, void* to_host, const void* from, size_t bytes) {
   require_no_recording("a copy to the host");
   emu::require_device_memory(from, bytes);

@@ -17,8 +17,11 @@ class OneBuffer final : public Staging {
     memory_.assign(bytes, std::byte{0x7f});
     return memory_.data();
   }
-  void send(simt::Stream stream, void* to, size_t bytes) override {
-    copy_to_device(stream, to, memory_.data(), bytes);
+  void send(simt::Stream, void* to, size_t bytes) override {
+    if (simt::emu::recording) simt::emu::fail("a copy from the host while work is recorded");
+    simt::emu::require_device_memory(to, bytes);
+    std::memcpy(to, memory_.data(), bytes);
+    simt::emu::check::initialised(to, bytes);
   }
 
  private:
