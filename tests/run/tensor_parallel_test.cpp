@@ -1,16 +1,12 @@
 // One model over several ranks: the same tokens as one rank gives, in every architecture and
 // storage. Ranks are threads here; tests/cli runs them as processes.
-#include <unistd.h>
-
 #include "libcommon/base/error.h"
 #include "libcommon/graph/rewrite.h"
 #include "libcommon/model/shard.h"
-#include "libcommon/prune/pruner.h"
-#include "libcommon/quant/quantizer.h"
 #include "libcommon/run/batch.h"
 #include "libcommon/run/sampler.h"
 #include "libcommon/run/session.h"
-#include "tests/run/models.h"
+#include "tests/run/stored_model.h"
 #include "tests/support/thread_ranks.h"
 
 namespace hone {
@@ -129,42 +125,6 @@ TEST_CASE("two ranks give the official implementation's tokens") {
     });
   }
 }
-
-// The bundled model in another storage, as the programs make it.
-class StoredModel {
- public:
-  StoredModel(const std::string& scheme, bool sparse) {
-    std::string path = testdata("storyteller");
-    if (sparse) {
-      PruneOptions prune;
-      prune.model = path;
-      prune.output = path = file("sparse");
-      prune.pattern = "2:4";
-      REQUIRE(run_prune(prune) == ExitCode::kOk);
-    }
-    if (!scheme.empty()) {
-      QuantizeOptions quantize;
-      quantize.model = path;
-      quantize.output = path = file("quantized");
-      quantize.scheme = scheme;
-      REQUIRE(run_quantize(quantize) == ExitCode::kOk);
-    }
-    model_ = load(path);
-  }
-  ~StoredModel() { std::filesystem::remove_all(folder_); }
-  const Model& model() const { return model_; }
-
- private:
-  std::string file(const std::string& name) { return folder_ + "/" + name + ".safetensors"; }
-
-  static std::string new_folder() {
-    std::string name = std::filesystem::temp_directory_path() / "hone-test-XXXXXX";
-    REQUIRE(mkdtemp(name.data()));
-    return name;
-  }
-  std::string folder_ = new_folder();
-  Model model_;
-};
 
 // A story: the model is sure how it goes on. Long enough for sums in slices, 64 x 256.
 std::vector<int32_t> story() {
