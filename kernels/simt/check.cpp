@@ -1,11 +1,9 @@
 // The shadow of device and shared memory: who touched each byte last, and what that forbids.
 #include "kernels/simt/check.h"
 
-#include <dlfcn.h>
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <new>
 #include <set>
@@ -13,16 +11,10 @@
 #include <vector>
 
 #include "kernels/simt/emu.h"
+#include "kernels/simt/site.h"
 
 namespace hone::simt::emu::check {
 namespace {
-
-// An address of code, or a source line (its file name's address below its number).
-using Site = uint64_t;
-Site site_of(void* pc) { return reinterpret_cast<uint64_t>(pc); }
-Site site_of(Where at) {
-  return reinterpret_cast<uint64_t>(at.file) | static_cast<uint64_t>(at.line) << 48;
-}
 
 using Clock = uint16_t;
 
@@ -135,11 +127,6 @@ bool in_shared_variable(const char* p) {
   return false;
 }
 
-unsigned thread_number() {
-  const Dim3 &i = current->index, &d = current->block->dim;
-  return i.x + d.x * (i.y + d.y * i.z);
-}
-
 // Whether an earlier access is known to come before what thread `me` does now.
 bool ordered(const Stamp& earlier, unsigned me) {
   if (earlier.block < first_block_of_launch) return true;  // none, or by an earlier kernel
@@ -148,10 +135,6 @@ bool ordered(const Stamp& earlier, unsigned me) {
          earlier.clock <= seen[me][earlier.thread];
 }
 
-unsigned block_threads() {
-  const Dim3& d = current->block->dim;
-  return d.x * d.y * d.z;
-}
 void join(Clock* into, const Clock* from) {
   for (unsigned i = 0; i < block_threads(); ++i) into[i] = std::max(into[i], from[i]);
 }
@@ -163,27 +146,6 @@ void reset_clocks(unsigned threads) {
   }
   known_to.clear();
   clocks_used = false;
-}
-
-std::string base_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
-
-// The source lines of a site, from the innermost inlined function outwards.
-std::string name(Site site) {
-  if (const auto line = site >> 48)
-    return base_name(reinterpret_cast<const char*>(site << 16 >> 16)) + ":" + std::to_string(line);
-  void* pc = reinterpret_cast<void*>(site);
-  Dl_info info;
-  if (!dladdr(pc, &info)) return "?";
-  char command[512], text[512];
-  std::snprintf(command, sizeof command, "addr2line -s -i -e %s %zx", info.dli_fname,
-                static_cast<char*>(pc) - static_cast<char*>(info.dli_fbase) - 1);
-  std::string lines;
-  if (FILE* f = popen(command, "r")) {
-    while (std::fgets(text, sizeof text, f))
-      lines += (lines.empty() ? "" : " in ") + std::string(text, std::strcspn(text, " \n"));
-    pclose(f);
-  }
-  return lines;
 }
 
 [[noreturn]] void report(const char* what, const void* p, Kind kind, Site site,
@@ -246,6 +208,8 @@ void check_access(const void* p, size_t bytes, Kind kind, Site site) {
 }
 
 }  // namespace
+
+const bool kRacesOnly = false;
 
 void variable(void* p, size_t bytes) {
   if (inside(p, arena_begin, arena_bytes)) {
@@ -331,6 +295,7 @@ void launch_begins() {
   first_block_of_launch = block + 1;
   released.clear();
 }
+void launch_ends() {}
 void block_begins(void* arena, size_t bytes, unsigned threads, bool overlap) {
   ++block;
   block_syncs = 0;
@@ -380,6 +345,12 @@ void acquire(const void* object) {
 }
 void fenced() { has_fenced[thread_number()] = true; }
 void proxy_fenced() { ++proxy_fences[thread_number()]; }
+// A mistake is thrown at once; only what kernels' files do is reported.
+void block_ends(bool) {}
+void switches_to(unsigned) {}
+void switches_home() {}
+void work_begins() {}
+void work_ends() {}
 
 }  // namespace hone::simt::emu::check
 

@@ -1,8 +1,10 @@
-// Optional checker of every memory access a kernel makes: races, uninitialised reads, accesses
-// outside allocations, and data touched while an asynchronous copy is on its way. It needs
-// SIMT_CHECK defined everywhere, check.cpp linked in, and kernels compiled with
-// -fsanitize=thread: that makes the compiler report each access, to check.cpp instead of to the
-// sanitizer's own runtime, which is not linked.
+// Optional checkers of every memory access a kernel makes. They need SIMT_CHECK defined everywhere
+// and kernels compiled with -fsanitize=thread, which makes the compiler report each access. To
+// whom, is chosen when linking:
+//   check.cpp  our own shadow of memory: races, uninitialised reads, accesses outside allocations,
+//   and
+//              data touched while an asynchronous copy is on its way
+//   tsan.cpp   ThreadSanitizer, to which every fiber is a thread: races
 #pragma once
 
 #include <cstddef>
@@ -26,6 +28,7 @@ enum class Kind { read, write, atomic };
 
 #ifdef SIMT_CHECK
 constexpr bool kOn = true;
+extern const bool kRacesOnly;  // the one that is linked sees nothing else
 // Memory: global memory and room for shared memory, which lie in one region with a shadow.
 void* allocate(size_t bytes);
 void deallocate(void* p);
@@ -42,7 +45,10 @@ void copy_begins(void* dst, size_t bytes, Where at);
 void copy_landed(void* dst, size_t bytes, const void* released = nullptr);
 // Order: what the current thread did so far comes before what another does after it acquires.
 void launch_begins();
+void launch_ends();
 void block_begins(void* arena, size_t bytes, unsigned threads, bool overlap);
+// Throws what was found and not thrown yet. After a failure, threads are left where they are.
+void block_ends(bool failed);
 void waited_for_previous();
 void block_synced();
 void warp_synced(unsigned mask);
@@ -50,8 +56,15 @@ void release(const void* object);
 void acquire(const void* object);
 void fenced();
 void proxy_fenced();
+// Who runs from now on: a thread of the block, or what started it.
+void switches_to(unsigned thread);
+void switches_home();
+// Between these, what the thread does is the emulator's own work, except through read(), write()
+// and access().
+void work_begins();
+void work_ends();
 #else
-constexpr bool kOn = false;
+constexpr bool kOn = false, kRacesOnly = false;
 inline void* allocate(size_t) { return nullptr; }
 inline void deallocate(void*) {}
 inline void* arena(size_t) { return nullptr; }
@@ -65,7 +78,9 @@ inline void read_by_proxy(void* to, const void* p, size_t n, Where) { std::memcp
 inline void copy_begins(void*, size_t, Where) {}
 inline void copy_landed(void*, size_t, const void* = nullptr) {}
 inline void launch_begins() {}
+inline void launch_ends() {}
 inline void block_begins(void*, size_t, unsigned, bool) {}
+inline void block_ends(bool) {}
 inline void waited_for_previous() {}
 inline void block_synced() {}
 inline void warp_synced(unsigned) {}
@@ -73,7 +88,18 @@ inline void release(const void*) {}
 inline void acquire(const void*) {}
 inline void fenced() {}
 inline void proxy_fenced() {}
+inline void switches_to(unsigned) {}
+inline void switches_home() {}
+inline void work_begins() {}
+inline void work_ends() {}
 #endif
+
+// The emulator at work in a thread of a kernel.
+struct Work {
+  Work() { work_begins(); }
+  Work(const Work&) = delete;
+  ~Work() { work_ends(); }
+};
 
 }  // namespace check
 }  // namespace hone::simt::emu

@@ -16,6 +16,9 @@ namespace {
 
 constexpr unsigned kMaxThreads = 1024, kWarp = 32;
 constexpr size_t kRedzone = 64;
+// Blocks of one OS thread take turns on so many workers: to ThreadSanitizer threads that run on one
+// fiber are one, and would not race.
+constexpr size_t kTurns = check::kOn ? 2 : 1;
 
 struct Copy {
   void* dst;
@@ -87,7 +90,7 @@ struct Worker {
   unsigned at_barrier = 0;
   Where barrier_at;
   std::vector<Variable> variables;
-  size_t arena_used = 0, dynamic_bytes = 0;
+  size_t arena_used = 0, dynamic_bytes = 0, limit = 0;  // limit: of all shared memory
   char* dynamic = nullptr;
   void (*body)(const void*) = nullptr;
   const void* context = nullptr;
@@ -115,6 +118,7 @@ struct Worker {
     check::block_begins(arena, kArena, threads, overlap);
     arena_used = 0;
     dynamic_bytes = 0;
+    limit = shared > kDynamicUnasked ? config().shared_limit : kSharedUnasked;
     dynamic = shared ? allocate(shared, 128) : nullptr;
     dynamic_bytes = shared;
     for (unsigned i = 0; i < threads; ++i) {
@@ -140,6 +144,7 @@ struct Worker {
     }
     switch_to(home, next(), false);
     current = nullptr;
+    check::block_ends(error != nullptr);
     if (error) std::rethrow_exception(error);
   }
 
@@ -149,6 +154,7 @@ struct Worker {
     Worker& w = *self.worker;
     try {
       w.body(w.context);
+      const check::Work work;
       if (!self.waited) fail("a thread ended without wait_for_previous()");
       self.exited = true;
       if (++w.exited < w.threads) w.switch_to(self.fiber, w.next(), true);
@@ -158,11 +164,15 @@ struct Worker {
     }
     w.leave(self);  // abandons the block's other fibers if there was an error
   }
-  void leave(Slot& self) { switch_fiber(self.fiber, home, true); }
+  void leave(Slot& self) {
+    check::switches_home();
+    switch_fiber(self.fiber, home, true);
+  }
 
   void switch_to(Fiber& from, Slot& to, bool dying) {
     if (&from == &to.fiber) return;
     current = &to;
+    check::switches_to(to.id);
     switch_fiber(from, to.fiber, dying);
   }
 
@@ -252,7 +262,7 @@ struct Worker {
     size_t total = bytes;
     for (const Variable& v : variables) total += v.bytes;
     total += dynamic_bytes;
-    if (total > config().shared_limit) fail("more shared memory than a block may have");
+    if (total > limit) fail("more shared memory than a block may have");
     unpoison_for_asan(p, bytes);
     poison(p, bytes);
     check::variable(p, bytes);
@@ -289,6 +299,7 @@ void abandon(const std::string& what) {
 }
 
 void barrier(Where at) {
+  const check::Work work;
   Worker& w = worker();
   if (w.at_barrier == 0) w.barrier_at = at;
   if (w.barrier_at != at)
@@ -307,6 +318,7 @@ void fence() {
 }
 
 void yield() {
+  const check::Work work;
   constexpr unsigned kPatience = 1'000'000;
   Worker& w = worker();
   if (++w.pauses > kPatience) fail("livelock: waiting for something that does not happen");
@@ -316,6 +328,7 @@ void yield() {
 }
 
 bool arrive(const char* op, unsigned mask, Where at) {
+  const check::Work work;
   Slot& me = self();
   auto& warp = static_cast<WarpState&>(*me.warp);
   const unsigned bit = 1u << me.lane;
@@ -353,6 +366,7 @@ void depart() {
 }
 
 void* shared_allocation(const void* key, size_t bytes, size_t align) {
+  const check::Work work;
   Worker& w = worker();
   for (const Variable& v : w.variables)
     if (v.key == key) return v.p;
@@ -366,15 +380,18 @@ void* dynamic_shared_allocation(size_t* bytes) {
 }
 
 void wait_until(const char* op, Where at, const std::function<bool()>& done) {
+  const check::Work work;
   while (!done()) {
     worker().waiting.push_back(self().id);
     worker().suspend(op, at);
   }
 }
 void wake_waiting() {
+  const check::Work work;
   for (const unsigned i : std::exchange(worker().waiting, {})) worker().resume(i);
 }
 void deliver_later(std::function<void()> deliver) {
+  const check::Work work;
   worker().deliveries.push_back(std::move(deliver));
 }
 uint32_t shared_address(const void* p) {
@@ -395,6 +412,7 @@ void require_shared_range(const void* p, size_t bytes, const char* what) {
 }
 
 void copy_later(void* dst, const void* src, size_t bytes, size_t read, Where at) {
+  const check::Work work;
   check::access(src, read, check::Kind::read, at);
   check::copy_begins(dst, bytes, at);
   poison(dst, bytes);
@@ -402,6 +420,7 @@ void copy_later(void* dst, const void* src, size_t bytes, size_t read, Where at)
 }
 void commit_copies() { ++self().group; }
 void wait_copies(size_t leave_pending) {
+  const check::Work work;
   auto& copies = self().copies;
   const auto landed = [&](const Copy& c) { return c.group + leave_pending < self().group; };
   for (const Copy& c : copies) {
@@ -432,19 +451,21 @@ void run(Dim3 grid, Dim3 dim, size_t shared, bool overlap, void (*body)(const vo
   std::atomic<uint64_t> taken = 0;
   std::exception_ptr error;
   const auto work = [&] {
-    std::unique_ptr<Worker> w;
-    {
-      const std::lock_guard lock(mutex);
-      if (!idle.empty()) w = std::move(idle.back()), idle.pop_back();
+    std::unique_ptr<Worker> workers[kTurns];
+    for (auto& w : workers) {
+      {
+        const std::lock_guard lock(mutex);
+        if (!idle.empty()) w = std::move(idle.back()), idle.pop_back();
+      }
+      if (!w) w = std::make_unique<Worker>();
+      w->body = body;
+      w->context = context;
+      w->overlap = overlap;
     }
-    if (!w) w = std::make_unique<Worker>();
-    w->body = body;
-    w->context = context;
-    w->overlap = overlap;
     try {
       for (uint64_t i; (i = taken++) < blocks;) {
         if (config().order == Order::reverse) i = blocks - 1 - i;
-        w->run_block(
+        workers[i % kTurns]->run_block(
             {{static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
               static_cast<unsigned>(i / grid.x / grid.y)},
              dim,
@@ -457,10 +478,10 @@ void run(Dim3 grid, Dim3 dim, size_t shared, bool overlap, void (*body)(const vo
       if (!error) error = std::current_exception();
     }
     const std::lock_guard lock(mutex);
-    idle.push_back(std::move(w));
+    for (auto& w : workers) idle.push_back(std::move(w));
   };
   check::launch_begins();
-  const uint64_t cores = check::kOn         ? 1  // it keeps one shadow
+  const uint64_t cores = check::kOn         ? 1  // a checker keeps one state
                          : config().workers ? config().workers
                                             : std::thread::hardware_concurrency();
   {
@@ -468,6 +489,7 @@ void run(Dim3 grid, Dim3 dim, size_t shared, bool overlap, void (*body)(const vo
     for (uint64_t i = 1; i < std::min(cores, blocks); ++i) helpers.emplace_back(work);
     work();
   }
+  check::launch_ends();
   if (error) std::rethrow_exception(error);
 }
 

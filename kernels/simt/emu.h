@@ -76,6 +76,15 @@ struct Thread {
 
 inline thread_local constinit Thread* current = nullptr;
 
+inline unsigned thread_number() {
+  const Dim3 &i = current->index, &d = current->block->dim;
+  return i.x + d.x * (i.y + d.y * i.z);
+}
+inline unsigned block_threads() {
+  const Dim3& d = current->block->dim;
+  return d.x * d.y * d.z;
+}
+
 [[noreturn]] void fail(const std::string& what);     // adds the thread and its block, and throws
 [[noreturn]] void abandon(const std::string& what);  // the same, without unwinding the thread
 void barrier(Where at);
@@ -188,6 +197,7 @@ struct Lanes {
 // them compute all the results with f(lanes).
 template <class Out, class In, class F>
 Out collective(const char* op, unsigned mask, const In& in, Where at, F f) {
+  const check::Work work;
   Thread& self = *current;
   Out out;
   self.warp->in[self.lane] = &in;

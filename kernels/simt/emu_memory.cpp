@@ -27,12 +27,12 @@ bool in_device_memory(const void* p, size_t bytes) {
 }
 
 // Numbers seldom look like this: what two small integers or a double have in these bits names no
-// page that exists. With AddressSanitizer they do: its shadow is terabytes.
+// page that exists. With a sanitizer they do: its shadow is terabytes.
 bool is_mapped(uintptr_t address) {
 #ifdef SIMT_ASAN
   return false;
 #endif
-  if (address < 0x10000 || address >> 47) return false;
+  if (check::kRacesOnly || address < 0x10000 || address >> 47) return false;
 #ifdef __SANITIZE_ADDRESS__
   if (address < 0x100080000000) return false;  // AddressSanitizer's own shadow
 #endif

@@ -4,8 +4,8 @@
 #include <sys/mman.h>
 
 #include <cstddef>
-#include <cstdlib>
 #include <cstdint>
+#include <cstdlib>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SIMT_ASAN 1
@@ -123,7 +123,7 @@ class Fiber {
   friend void switch_fiber(Fiber&, Fiber&, bool);
   friend void arrived_in_fiber();
   static constexpr size_t kGuard = 4096;
-#ifdef SIMT_ASAN
+#if defined(SIMT_ASAN) || defined(SIMT_CHECK)  // what reports faults is called on it
   static constexpr size_t kStack = 256 * 1024;
 #else
   static constexpr size_t kStack = 64 * 1024;

@@ -6,6 +6,7 @@ that into the test programs of a build: the checked one first, then the plain on
 of threads. A mutant that all of them let pass is a hole in the tests: fill it.
 
     tests/simt/mutants.py [BUILD_DIR] [--quick] [FILTER]     build/release; some mutants only
+    tests/simt/mutants.py --tsan ...                         by ThreadSanitizer alone
 """
 import json
 import os
@@ -18,6 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RUNS = [("check", "forward"), ("plain", "forward"), ("plain", "reverse"), ("plain", "random")]
+TSAN_RUNS = [("tsan", "forward")]
+OBJECTS = {"plain": "plain", "check": "check", "tsan": "check"}  # what a program is linked from
 DEVICE = "kernels/simt/device.h"
 
 # Kernel file, test file, quick, what is wrong, file (None: the kernel file), old text, new text.
@@ -131,10 +134,10 @@ def commands(build):
     """{(file, variant): compile command}, {variant: link command}"""
     compile_, link = {}, {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
-        for variant in ("plain", "check"):
+        for variant in set(OBJECTS.values()):
             if f"hone_cuda_kernels_{variant}.dir" in entry["command"]:
                 compile_[Path(entry["file"]).stem, variant] = entry["command"]
-    for variant in ("plain", "check"):
+    for variant in OBJECTS:
         out = subprocess.run(["ninja", "-C", str(build), "-t", "commands", f"cuda_{variant}_test"],
                              check=True, capture_output=True, text=True).stdout
         link[variant] = out.splitlines()[-1]
@@ -189,16 +192,16 @@ def caught(program, test, order):
     return "wrong results" if "ERROR" in r.stdout else f"exit status {r.returncode}"
 
 
-def try_mutant(mutant, build, known, work):
+def try_mutant(mutant, build, known, work, runs):
     compile_, link = known
     kernel, test = mutant[:2]
     source = plant(mutant, work)
-    for variant, order in RUNS:
-        program = work / variant
+    for variant, order in runs:
+        program, objects = work / variant, OBJECTS[variant]
         if not program.exists():
             mutated = work / f"{variant}.o"
-            compile_mutant(compile_[kernel, variant], source, work, mutated)
-            link_mutant(link[variant], build, kernel, variant, mutated, program)
+            compile_mutant(compile_[kernel, objects], source, work, mutated)
+            link_mutant(link[variant], build, kernel, objects, mutated, program)
         how = caught(program, test, order)
         if how:
             return f"{variant} {order}: {how}"
@@ -213,11 +216,13 @@ def main():
     chosen = [m for m in MUTANTS if (m[2] or "--quick" not in sys.argv)
               and wanted in f"{m[0]}: {m[3]}"]
     known = commands(build)
+    runs = TSAN_RUNS if "--tsan" in sys.argv else RUNS
     missed = 0
     with tempfile.TemporaryDirectory(prefix="mutants.") as work, \
          ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(lambda i: try_mutant(chosen[i], build, known, Path(work) / str(i)),
-                           range(len(chosen)))
+        results = pool.map(
+            lambda i: try_mutant(chosen[i], build, known, Path(work) / str(i), runs),
+            range(len(chosen)))
         for mutant, how in zip(chosen, results):
             missed += how is None
             print(f"{mutant[0]}: {mutant[3]}: {how or 'MISSED'}", flush=True)
