@@ -59,6 +59,9 @@ struct WeightView {
                                 // each activation row is rounded to int8 in runs of
                                 // input_run() columns, a scale each; no effect where
                                 // quantize_input is set or input_run() is 0
+  bool bf16_input = false;      // likewise: activations are rounded to BF16, to the nearest, of
+                                // two the even one, and products summed in f32; no effect on
+                                // elements that are not BF16
 
   int64_t stored_columns() const { return index ? columns / 2 : columns; }
 };
@@ -94,6 +97,11 @@ inline int64_t input_run(const WeightView& w) {
 // Whether a product rounds its activations in runs.
 inline bool rounds_in_runs(const WeightView& w) {
   return w.int8_input && !w.quantize_input && input_run(w) > 0;
+}
+
+// Whether a product rounds its activations to BF16.
+inline bool rounds_to_bf16(const WeightView& w) {
+  return w.bf16_input && w.type == DType::kBF16 && !w.scales && !w.quantize_input;
 }
 
 // Bytes a matmul reads for this matrix: the figure behind every "GB/s" that hone prints.

@@ -14,6 +14,7 @@
 #include "kernels/cpu/targets.h"
 // After targets.h.
 #include "hwy/highway.h"
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/sparse_tiles.h"
 #include "kernels/cpu/vbmi.h"
@@ -57,8 +58,8 @@ std::string level_name(int64_t target) {
   return name;
 }
 
-// A target of Highway, and whether the instruction that multiplies and adds four bytes goes with
-// it: Highway's AVX3 does not promise that.
+// A target of Highway, and whether the instructions that multiply and add four bytes, or two BF16,
+// go with it: Highway's AVX3 does not promise them.
 struct Level {
   int64_t target;
   bool vnni;
@@ -115,6 +116,7 @@ class CpuBackend final : public Backend {
   CpuBackend(const Level& level, int threads)
       : context_{.pool = ThreadPool(threads),
                  .int8_kernels = level.target != HWY_AVX3 || level.vnni,
+                 .bf16_products = level.vnni && cpu::has_bf16_products(),
                  .rounded = {},
                  .int8 = {}},
         expands_(level.target == HWY_AVX3 && cpu::has_vbmi()) {
@@ -173,6 +175,7 @@ double CpuBackend::least_zeros(const WeightView& dense) const {
   constexpr double kNever = 2;
   if (!expands_ || dense.index || dense.mask || dense.zeros) return kNever;
   const bool words = dense.type == DType::kBF16 || dense.type == DType::kF16;
+  if (rounds_to_bf16(dense) && context_.bf16_products) return kNever;
   if (words && !dense.scales && dense.packed_bits == 0) return 0.45;
   const bool bytes = dense.packed_bits == 8 || (dense.packed_bits == 0 && dense.type == DType::kI8);
   const bool rounds = dense.quantize_input || rounds_in_runs(dense);

@@ -10,10 +10,11 @@
 
 namespace hone::cpu {
 
-// Activations rounded for a matrix, still as floats: values * scale, per token.
+// Activations rounded for a matrix, still as floats: values * scale, per token; or in BF16.
 struct RoundedTokens {
-  std::vector<float> values;  // [tokens, columns] on the int8 or fp8 grid
-  std::vector<float> scale;   // [tokens]
+  std::vector<float> values;  // [tokens, columns] on the grid of int8, fp8 or BF16; or
+                              // [tokens, columns / 2] pairs (lane-inl.h)
+  std::vector<float> scale;   // [tokens], of int8 and fp8
 };
 
 // How activations become int8 (int8_input-inl.h).
@@ -47,7 +48,8 @@ struct Int8Tokens {
 
 struct Context {
   ThreadPool pool;
-  bool int8_kernels = true;  // false: products of integers go through floats
+  bool int8_kernels = true;    // false: products of integers go through floats
+  bool bf16_products = false;  // there is an instruction for PairLane
   // One for each matrix of an op; kept to spare the allocation.
   RoundedTokens rounded[3];
   Int8Tokens int8[3];

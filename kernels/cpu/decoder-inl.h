@@ -12,15 +12,18 @@
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 
-const FloatKernels& choose_float_kernels(const WeightView& w);  // float_kernels.cpp
+// float_kernels.cpp
+const FloatKernels& choose_float_kernels(const WeightView& w);
+const FloatKernels& pair_kernels();
 
 namespace {
 
 // Reads weights of one matrix, whatever they are stored as.
 class Decoder {
  public:
-  explicit Decoder(const WeightView& weight)
-      : weight_(weight), kernels_(choose_float_kernels(weight)) {}
+  explicit Decoder(const WeightView& weight) : Decoder(weight, choose_float_kernels(weight)) {}
+  // Of weights that has_pairs() says yes to: a column is a pair.
+  static Decoder of_pairs(const WeightView& weight) { return {pairs_of(weight), pair_kernels()}; }
 
   const WeightView& weight() const { return weight_; }
   // Rows that dot() wants at once, for so many tokens; the last ones of a matrix may be fewer.
@@ -58,6 +61,9 @@ class Decoder {
   }
 
  private:
+  Decoder(const WeightView& weight, const FloatKernels& kernels)
+      : weight_(weight), kernels_(kernels) {}
+
   WeightView weight_;
   FloatKernels kernels_;
 };

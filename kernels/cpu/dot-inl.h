@@ -5,9 +5,11 @@
 //   sums are added one after the other; the last columns % kLanes columns, padded by zeros, come
 //   last.
 //
+// Where a lane holds two columns in BF16 (lane-inl.h), a column here is such a pair.
+//
 // Two routes follow it and give the same bytes. A few tokens: weights go from their stored form
-// through registers into the multiply-add (dot_rows). More: rows are decoded to f32 once and used by
-// all of them (tile-inl.h). Compiled per target.
+// through registers into the multiply-add (dot_rows). More: rows are decoded to f32 once and used
+// by all of them (tile-inl.h). Compiled per target.
 #if defined(HONE_CPU_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_DOT_INL_H_
 #undef HONE_CPU_DOT_INL_H_
@@ -17,6 +19,7 @@
 
 #include "kernels/cpu/decode-inl.h"
 #include "kernels/cpu/float_kernels.h"
+#include "kernels/cpu/lane-inl.h"
 
 // Sums stay in registers only if the compiler unrolls their loops before all else.
 #ifndef HONE_UNROLL
@@ -100,7 +103,7 @@ struct GroupWalk {
 };
 
 // A row on its way through a chunk, and its sums with kT tokens.
-template <class Reader, int kT>
+template <class Reader, int kT, class Lane>
 struct RowDot {
   Reader reader;
   Floats sum[kT];
@@ -110,7 +113,7 @@ struct RowDot {
   HWY_INLINE void clear() { HONE_UNROLL for (int t = 0; t < kT; ++t) sum[t] = hn::Zero(kFloatTag); }
   HWY_INLINE void add(Floats weight, const float* x, int64_t x_stride) {
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
-      sum[t] = hn::MulAdd(weight, hn::LoadU(kFloatTag, x + t * x_stride), sum[t]);
+      sum[t] = Lane::multiply_add(weight, hn::LoadU(kFloatTag, x + t * x_stride), sum[t]);
     }
   }
   template <int kPart = 0>
@@ -132,10 +135,10 @@ struct RowDot {
 };
 
 // Adds the products of rows row0 + r with kT tokens, over the whole vectors of columns.
-template <class Reader, int kCount, int kT>
+template <class Reader, int kCount, int kT, class Lane>
 void dot_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
   static_assert(kCount == 1 || kCount == kRows);
-  using Row = RowDot<Reader, kT>;
+  using Row = RowDot<Reader, kT, Lane>;
   Row r0(w, row0);
   Row r1(w, row0 + (kCount > 1 ? 1 : 0));
   Row r2(w, row0 + (kCount > 1 ? 2 : 0));
@@ -180,7 +183,7 @@ void dot_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
 // vectors of columns. Memory sets the pace: while some rows are multiplied, as many bytes of those
 // that come next are fetched into L2, in the order of their addresses. (Asking for the same rows a
 // little further on filled L1, where rows a page apart push each other out.)
-template <class Reader>
+template <class Reader, class Lane>
 void stream_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
   constexpr int64_t kColumns = Reader::kLineColumns;
   const Reader first(w, row0);
@@ -190,7 +193,7 @@ void stream_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
     Floats sums[kStreamRows];
     HONE_UNROLL for (Floats& sum : sums) sum = hn::Zero(kFloatTag);
     const auto add = [&](int64_t c, int r) HWY_ATTR {
-      sums[r] = hn::MulAdd(first.load(c, r), hn::LoadU(kFloatTag, tokens.x + c), sums[r]);
+      sums[r] = Lane::multiply_add(first.load(c, r), hn::LoadU(kFloatTag, tokens.x + c), sums[r]);
     };
     const int64_t end = std::min(chunk + kChunk, columns);
     int64_t c = chunk;

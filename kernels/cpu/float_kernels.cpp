@@ -16,15 +16,15 @@ HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-template <class Reader>
+template <class Reader, class Lane = FloatLane>
 constexpr FloatKernels make_kernels() {
   FloatKernels kernels{.decode = decode_part<Reader>,
-                       .dot_one = dot_rows<Reader, 1, 1>,
-                       .dot_rows = dot_rows<Reader, kRows, 1>};
-  if constexpr (requires { Reader::kLineColumns; }) kernels.stream = stream_rows<Reader>;
+                       .dot_one = dot_rows<Reader, 1, 1, Lane>,
+                       .dot_rows = dot_rows<Reader, kRows, 1, Lane>};
+  if constexpr (requires { Reader::kLineColumns; }) kernels.stream = stream_rows<Reader, Lane>;
   if constexpr (Reader::kFromMemory) {
-    kernels.few_one = dot_rows<Reader, 1, kFewTokens>;
-    kernels.few_rows = dot_rows<Reader, kRows, kFewTokens>;
+    kernels.few_one = dot_rows<Reader, 1, kFewTokens, Lane>;
+    kernels.few_rows = dot_rows<Reader, kRows, kFewTokens, Lane>;
   }
   return kernels;
 }
@@ -124,6 +124,11 @@ const FloatKernels& kernels_without_scales(const WeightView& w) {
 }
 
 }  // namespace
+
+const FloatKernels& pair_kernels() {
+  static constexpr FloatKernels kKernels = make_kernels<F32Reader, PairLane>();
+  return kKernels;
+}
 
 const FloatKernels& choose_float_kernels(const WeightView& w) {
   // In vectors of up to 16 lanes of kept elements.

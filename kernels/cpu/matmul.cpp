@@ -1,7 +1,7 @@
 // Matrix products on weights as they are stored. Rows are cut into blocks of kBlock, which threads
 // take a few at a time; each block meets many tokens before the next comes. tile-inl.h
-// multiplies floats and dot-inl.h says how their sums are formed; int8_product-inl.h multiplies
-// integers.
+// multiplies floats and pairs of BF16, dot-inl.h says how their sums are formed; int8_product-inl.h
+// multiplies integers.
 #include <algorithm>
 #include <cmath>
 
@@ -12,6 +12,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 // After foreach_target.
 #include "hwy/highway.h"
+#include "kernels/convert.h"
 #include "kernels/cpu/activation-inl.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/int8_input-inl.h"
@@ -37,6 +38,7 @@ struct Product {
   Decoder weight;
   const float* x;                      // [tokens, columns], rounded where the weight asks for it
   const float* token_scale = nullptr;  // [tokens] or null
+  bool pairs = false;                  // x and weight: PairLane instead of FloatLane
   const Int8Tokens* int8 = nullptr;    // instead of x and token_scale
   Int8Kernel kernel = {};
 };
@@ -45,12 +47,13 @@ bool rounds_to_fp8(const WeightView& w) { return w.packed_bits == 0 && w.type ==
 
 // How a weight wants its activations.
 struct Rounding {
-  enum class Kind { kNone, kToken, kRuns, kInt8 } kind = Kind::kNone;
+  enum class Kind { kNone, kToken, kRuns, kInt8, kBF16, kPairs } kind = Kind::kNone;
   bool fp8 = false;
   Int8Layout layout = {};
   bool operator==(const Rounding&) const = default;
 
-  Rounding(const WeightView& w, const Int8Kernel& kernel) {
+  Rounding(const WeightView& w, const Int8Kernel& kernel, bool pairs) {
+    if (rounds_to_bf16(w)) kind = pairs ? Kind::kPairs : Kind::kBF16;
     if (!w.quantize_input && !rounds_in_runs(w)) return;
     fp8 = w.quantize_input && rounds_to_fp8(w);
     kind = w.quantize_input ? Kind::kToken : Kind::kRuns;
@@ -97,6 +100,31 @@ void round_runs(ThreadPool& pool, const Int8Layout& layout, const float* x, int6
   });
 }
 
+// To BF16: two in a lane.
+void round_to_pairs(ThreadPool& pool, const WeightView& w, const float* x, int64_t tokens,
+                    RoundedTokens& out) {
+  const int64_t columns = w.columns;
+  grow(out.values, tokens * columns / 2);
+  const int64_t grain = std::max<int64_t>(1, kRangeElements / columns);
+  pool.parallel_for(tokens, grain, [&](int64_t begin, int64_t end) {
+    auto* const pairs = reinterpret_cast<std::byte*>(out.values.data() + begin * columns / 2);
+    narrow_row(DType::kBF16, x + begin * columns, (end - begin) * columns, pairs);
+  });
+}
+
+// To BF16, as floats.
+void round_to_bf16(ThreadPool& pool, const WeightView& w, const float* x, int64_t tokens,
+                   RoundedTokens& out) {
+  constexpr int64_t kPiece = 4096;
+  const int64_t all = tokens * w.columns;
+  grow(out.values, all);
+  pool.parallel_for(all, kPiece, [&](int64_t begin, int64_t end) {
+    std::byte narrow[kPiece * sizeof(uint16_t)];
+    narrow_row(DType::kBF16, x + begin, end - begin, narrow);
+    widen_row(DType::kBF16, narrow, end - begin, out.values.data() + begin);
+  });
+}
+
 // The products of one op: `count` matrices over the same tokens, which are rounded once for all
 // matrices that round them alike.
 struct Products {
@@ -108,11 +136,12 @@ struct Products {
     for (int i = 0; i < count; ++i) {
       const WeightView& w = *weights[i];
       CHECK(w.columns > 0 && w.columns == weights[0]->columns);
-      each.push_back({.weight = Decoder(w), .x = x});
+      const bool pairs = context.bf16_products && has_pairs(w);
+      each.push_back({.weight = pairs ? Decoder::of_pairs(w) : Decoder(w), .x = x, .pairs = pairs});
       if ((w.quantize_input || rounds_in_runs(w)) && context.int8_kernels && !rounds_to_fp8(w)) {
         each[i].kernel = choose_int8_kernel(w);
       }
-      roundings.emplace_back(w, each[i].kernel);
+      roundings.emplace_back(w, each[i].kernel, pairs);
       int source = 0;
       while (!(roundings[source] == roundings[i])) ++source;
       if (source == i) round(context, w, x, tokens, roundings[i], i);
@@ -132,14 +161,18 @@ struct Products {
     if (rounding.kind == Kind::kInt8) {
       round_to_int8(pool, rounding.layout, x, tokens, context.int8[slot]);
     }
+    if (rounding.kind == Kind::kBF16) round_to_bf16(pool, w, x, tokens, context.rounded[slot]);
+    if (rounding.kind == Kind::kPairs) round_to_pairs(pool, w, x, tokens, context.rounded[slot]);
   }
 
   static void take(const Context& context, const Rounding& rounding, int slot, Product& product) {
     using Kind = Rounding::Kind;
-    if (rounding.kind == Kind::kInt8) product.int8 = &context.int8[slot];
-    if (rounding.kind == Kind::kToken || rounding.kind == Kind::kRuns) {
-      product.x = context.rounded[slot].values.data();
+    if (rounding.kind == Kind::kNone) return;
+    if (rounding.kind == Kind::kInt8) {
+      product.int8 = &context.int8[slot];
+      return;
     }
+    product.x = context.rounded[slot].values.data();
     if (rounding.kind == Kind::kToken) product.token_scale = context.rounded[slot].scale.data();
   }
 };
@@ -166,7 +199,8 @@ class Multiplier {
                       kBlock);
       return;
     }
-    multiply_floats(product_.weight, product_.x, area, {sums.values, kBlock});
+    const auto multiply = product_.pairs ? multiply_lanes<PairLane> : multiply_lanes<FloatLane>;
+    multiply(product_.weight, product_.x, area, {sums.values, kBlock});
     if (!product_.token_scale) return;
     for (int64_t t = 0; t < area.tokens; ++t) {
       for (int64_t r = 0; r < area.rows; ++r) {

@@ -1,5 +1,6 @@
-// Products of many tokens: weight rows are decoded to f32 once and meet the tokens kTileTokens at a
-// time, with all sums of a tile of kTileRows rows in registers. Compiled per target.
+// Products of many tokens: weight rows are decoded to f32 once, or copied where a lane holds two
+// columns in BF16 (lane-inl.h), and meet the tokens kTileTokens at a time, with all sums of a tile
+// of kTileRows rows in registers. Compiled per target.
 //
 // Where things lie (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
 // ACM TOMS 34, 2008): a chunk of kAreaRows decoded rows (256 kB) stays in L2 while all tokens of
@@ -71,7 +72,7 @@ HWY_INLINE void keep_in_register(Floats& v) {
 }
 
 // sums[t][r] += tile row r times token t, lane by lane, over `count` columns.
-template <int kT, bool kFirst>
+template <class Lane, int kT, bool kFirst>
 HWY_INLINE void multiply_tile(const float* HWY_RESTRICT tile, const float* HWY_RESTRICT x,
                               int64_t x_stride, int64_t count, Prefetcher ahead,
                               float* HWY_RESTRICT sums) {
@@ -92,7 +93,7 @@ HWY_INLINE void multiply_tile(const float* HWY_RESTRICT tile, const float* HWY_R
       Floats weight = hn::Load(kFloatTag, tile + r * kTileStride + c);
       keep_in_register(weight);
       HONE_UNROLL for (int t = 0; t < kT; ++t) {
-        acc[r][t] = hn::MulAdd(weight, token[t], acc[r][t]);
+        acc[r][t] = Lane::multiply_add(weight, token[t], acc[r][t]);
       }
     }
   }
@@ -225,11 +226,11 @@ struct TokenGroup {
 };
 
 // `count` columns of a tile meet a group.
-template <bool kFirst>
+template <class Lane, bool kFirst>
 void multiply_part(const float* tile, const TokenGroup& group, int64_t count, Ahead ahead) {
   const auto multiply = [&](auto tokens, int64_t t) HWY_ATTR {
-    multiply_tile<tokens, kFirst>(tile, group.x + t * group.x_stride, group.x_stride, count,
-                                  ahead.next(), group.sums + t * kTileRows * kLanes);
+    multiply_tile<Lane, tokens, kFirst>(tile, group.x + t * group.x_stride, group.x_stride, count,
+                                        ahead.next(), group.sums + t * kTileRows * kLanes);
   };
   int64_t t = 0;
   for (; t + kTileTokens <= group.tokens; t += kTileTokens) {
@@ -256,6 +257,7 @@ void add_sums(const float* vectors, int64_t rows, int64_t tokens, SumsView sums)
 }
 
 // The tiles of an area, one after the other.
+template <class Lane>
 class TileProduct {
  public:
   TileProduct(const Decoder& decoder, const float* x, const Area& area, SumsView sums)
@@ -287,7 +289,7 @@ class TileProduct {
     for (int64_t c = begin; c < end; c += part_) {
       const int64_t count = std::min(part_, end - c);
       group.x = x_ + t * w_.columns + c;
-      const auto part = c == begin ? multiply_part<true> : multiply_part<false>;
+      const auto part = c == begin ? multiply_part<Lane, true> : multiply_part<Lane, false>;
       part(tile + c - begin, group, count, ahead(r, t, c, count));
     }
     add_sums(memory_.sums, rows, group.tokens, {sums_.at + t * sums_.stride + r, sums_.stride});
@@ -329,6 +331,7 @@ void multiply_by_dot(const Decoder& decoder, const float* x, const Area& area, S
 }
 
 // The last columns % kLanes columns: both sides padded with zeros to one vector.
+template <class Lane>
 void add_tails(const WeightView& w, const float* x, const Area& area, SumsView sums) {
   const int64_t whole = whole_columns(w.columns);
   const int64_t rest = w.columns - whole;
@@ -339,14 +342,16 @@ void add_tails(const WeightView& w, const float* x, const Area& area, SumsView s
     for (int64_t t = 0; t < area.tokens; ++t) {
       float token[16] = {};
       std::copy_n(x + t * w.columns + whole, rest, token);
-      const Floats products = hn::Mul(hn::LoadU(kFloatTag, weights), hn::LoadU(kFloatTag, token));
+      const Floats products = Lane::multiply_add(hn::LoadU(kFloatTag, weights),
+                                                 hn::LoadU(kFloatTag, token), hn::Zero(kFloatTag));
       sums.at[t * sums.stride + r] += sum_lanes(products);
     }
   }
 }
 
 // sums[t][r] = token t of the area times its row r. x: [tokens, columns], all tokens.
-void multiply_floats(const Decoder& decoder, const float* x, const Area& area, SumsView sums) {
+template <class Lane>
+void multiply_lanes(const Decoder& decoder, const float* x, const Area& area, SumsView sums) {
   const float* const first = x + area.token * decoder.weight().columns;
   for (int64_t t = 0; t < area.tokens; ++t) std::fill_n(sums.at + t * sums.stride, area.rows, 0.0f);
   if (area.tokens <= decoder.most_dot_tokens()) {
@@ -357,10 +362,10 @@ void multiply_floats(const Decoder& decoder, const float* x, const Area& area, S
                       .rows = std::min(kAreaRows, area.rows - r),
                       .token = area.token,
                       .tokens = area.tokens};
-      TileProduct(decoder, first, part, {sums.at + r, sums.stride}).run();
+      TileProduct<Lane>(decoder, first, part, {sums.at + r, sums.stride}).run();
     }
   }
-  add_tails(decoder.weight(), first, area, sums);
+  add_tails<Lane>(decoder.weight(), first, area, sums);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // Matrix products: each weight row is decoded to f32 once, then multiplied in double with every
-// token. quantize_input rounds the token first, as programs with integer kernels do.
+// token. quantize_input, int8_input and bf16_input round the token first, as faster programs do.
 #include <algorithm>
 #include <limits>
 #include <vector>
@@ -70,6 +70,9 @@ Input prepare(const float* x, int64_t tokens, const WeightView& weight, const In
   if (norm.weight) normalise(input.values.data(), tokens, columns, norm);
   const int64_t runs = (columns + input.run - 1) / input.run;
   input.scale.assign(tokens * runs, 1.0);
+  if (rounds_to_bf16(weight)) {
+    for (float& value : input.values) value = bf16_to_f32(f32_to_bf16(value));
+  }
   if (!weight.quantize_input && !in_runs) return input;
   const bool fp8 = weight.packed_bits == 0 && weight.type == DType::kF8E4M3;
   for (int64_t i = 0; i < tokens * runs; ++i) {

@@ -34,14 +34,16 @@ struct Storage {
   int packed_bits = 0;
   int64_t group = 0;  // 0: no scales
   bool sparse = false;
-  bool exact = false;    // --compute f32: activations are not rounded to int8
-  bool bitmask = false;  // of which every other bit, on average, is set
+  bool exact = false;       // --compute f32: activations are not rounded to int8
+  bool bf16_input = false;  // --compute bf16
+  bool bitmask = false;     // of which every other bit, on average, is set
 };
 
 const Storage kStorages[] = {
     {.name = "f32", .type = DType::kF32},
     {.name = "f16", .type = DType::kF16},
     {.name = "bf16", .type = DType::kBF16},
+    {.name = "bf16-bf16", .type = DType::kBF16, .bf16_input = true},
     {.name = "f8e4m3", .type = DType::kF8E4M3, .group = 128},
     {.name = "bf16-2:4", .type = DType::kBF16, .sparse = true},
     {.name = "bf16-bitmask", .type = DType::kBF16, .bitmask = true},
@@ -141,6 +143,7 @@ class Matrices {
     static constexpr std::byte kSparse{};
     view.index = storage.sparse ? &kSparse : nullptr;
     view.int8_input = !storage.exact;  // as programs do; no effect on floats
+    view.bf16_input = storage.bf16_input;
     view.row_stride = payload_row_bytes(view);
     return view;
   }

@@ -121,6 +121,7 @@ TEST_CASE("matmul: the largest codes with the largest integers") {
 TEST_CASE("matmul: the same bytes for any number of threads") {
   const Storage storages[] = {
       {.name = "BF16", .type = DType::kBF16},
+      {.name = "BF16 x bf16", .type = DType::kBF16, .bf16_input = true},
       {.name = "Q4_K", .type = DType::kQ4_K},
       {.name = "F32", .type = DType::kF32},
       {.name = "BF16 bitmask", .type = DType::kBF16, .bitmask = true},
@@ -311,6 +312,7 @@ TEST_CASE("matmul: NaN and infinities spread to their token alone") {
 TEST_CASE("gated_matmul: equals its parts, also when the two matrices are stored differently") {
   const Storage kinds[] = {
       {.name = "", .type = DType::kBF16},
+      {.name = "", .type = DType::kBF16, .bf16_input = true},
       {.name = "", .type = DType::kI8, .group = kPerRow, .quantize_input = true},
       {.name = "", .type = DType::kF8E4M3, .group = kPerRow, .quantize_input = true}};
   const int64_t rows = 37, columns = 96, tokens = 5;

@@ -23,6 +23,7 @@ std::vector<float> one_by_one(Backend& backend, const WeightView& w, const std::
 
 const Storage kStorages[] = {
     {.name = "BF16", .type = DType::kBF16},
+    {.name = "BF16 x bf16", .type = DType::kBF16, .bf16_input = true},
     {.name = "F32", .type = DType::kF32},
     {.name = "Q4_0", .type = DType::kQ4_0},
     {.name = "int4", .packed_bits = 4, .group = 32},
@@ -31,11 +32,12 @@ const Storage kStorages[] = {
 
 }  // namespace
 
-TEST_CASE("matmul: chunks of 2048 columns and parts of 1024") {
+TEST_CASE("matmul: chunks of 2048 columns, or pairs, and parts of 1024") {
   const int64_t rows = 9, tokens = 7;
   const std::vector<Level> levels = open_levels(1);
   for (const Storage& storage : kStorages) {
-    for (const int64_t wanted : {1008, 1040, 2032, 2047, 2048, 2049, 2080, 3072, 3088, 4128}) {
+    for (const int64_t wanted :
+         {1008, 1040, 2032, 2047, 2048, 2049, 2080, 3072, 3088, 4094, 4096, 4098, 4128}) {
       const int64_t columns = (wanted + storage.step() - 1) / storage.step() * storage.step();
       const StoredMatrix matrix(storage, rows, columns, 1);
       const std::vector<float> x = normal_floats(tokens * columns, 2);
@@ -72,6 +74,7 @@ TEST_CASE("matmul: every count of rows in a tile, with every few tokens") {
 
 TEST_CASE("matmul: areas of 32 rows and 528 tokens, for any number of threads") {
   const Storage storages[] = {{.name = "BF16", .type = DType::kBF16},
+                              {.name = "BF16 x bf16", .type = DType::kBF16, .bf16_input = true},
                               {.name = "int4", .packed_bits = 4, .group = 32, .int8_input = true}};
   const int64_t columns = 64;
   for (const std::string& level : levels()) {

@@ -46,6 +46,7 @@ struct Storage {
   bool sparse = false;
   bool quantize_input = false;
   bool int8_input = false;
+  bool bf16_input = false;
   bool bitmask = false;
 
   // Columns come in multiples of this.
@@ -80,6 +81,7 @@ class StoredMatrix {
     view_.columns = columns;
     view_.quantize_input = storage.quantize_input;
     view_.int8_input = storage.int8_input;
+    view_.bf16_input = storage.bf16_input;
     if (storage.sparse) make_index();
     storage.bitmask ? make_masked_payload() : make_payload();
     if (storage.group != 0) make_scales(storage);
@@ -296,10 +298,17 @@ inline std::vector<Storage> storages() {
 }
 
 // Those that only backends on the host have.
-inline std::vector<Storage> bitmask_storages() {
+inline std::vector<Storage> only_host_storages() {
   std::vector<Storage> all;
   for (const DType type : {DType::kBF16, DType::kF16, DType::kF32}) {
     all.push_back({.name = std::string(name(type)) + " bitmask", .type = type, .bitmask = true});
+  }
+  for (Storage storage : {Storage{.name = "BF16"}, Storage{.name = "BF16 2:4", .sparse = true},
+                          Storage{.name = "BF16 bitmask", .bitmask = true}}) {
+    storage.name += " x bf16";
+    storage.type = DType::kBF16;
+    storage.bf16_input = true;
+    all.push_back(storage);
   }
   for (const bool int8_input : {false, true}) {
     for (const int64_t group : {kPerRow, int64_t{128}, int64_t{64}}) {
@@ -326,7 +335,7 @@ inline std::vector<Storage> bitmask_storages() {
 
 inline std::vector<Storage> host_storages() {
   std::vector<Storage> all = storages();
-  for (const Storage& storage : bitmask_storages()) all.push_back(storage);
+  for (const Storage& storage : only_host_storages()) all.push_back(storage);
   return all;
 }
 
