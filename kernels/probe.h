@@ -10,6 +10,8 @@ struct MachinePeaks {
   double read_bytes_per_second = 0;       // all threads reading one large array front to back
   double flops_per_second = 0;            // f32 fused multiply-adds, two operations each, no memory
                                           // (a GPU: the bf16 product of its library)
+  double bf16_flops_per_second = 0;       // the same of products of BF16, summed in f32; 0: no such
+                                          // instruction here
   double int8_operations_per_second = 0;  // the same of int8 (VNNI); 0: no such instruction here
 };
 

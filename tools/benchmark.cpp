@@ -62,6 +62,7 @@ double first_token(BenchmarkSubject& subject) {
 MachinePeaks of_all_ranks(const MachinePeaks& own) {
   return {.read_bytes_per_second = sum_of_ranks(ranks, own.read_bytes_per_second),
           .flops_per_second = sum_of_ranks(ranks, own.flops_per_second),
+          .bf16_flops_per_second = sum_of_ranks(ranks, own.bf16_flops_per_second),
           .int8_operations_per_second = sum_of_ranks(ranks, own.int8_operations_per_second)};
 }
 

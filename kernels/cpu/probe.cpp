@@ -9,6 +9,7 @@
 #include <new>
 #include <vector>
 
+#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/targets.h"
 #include "kernels/parallel.h"
 
@@ -46,50 +47,63 @@ uint64_t SumWords(const uint64_t* words, int64_t count, int64_t ahead) {
   return sum;
 }
 
-// `rounds` steps of ten independent multiply-add chains: two ports of latency four need eight.
-double MultiplyAdd(int64_t rounds, double* flops) {
-  const hn::ScalableTag<float> d;
-  const auto scale = hn::Set(d, 0.999f);
-  const auto shift = hn::Set(d, 0.001f);
+// The sum of ten independent chains after `rounds` steps: two ports of latency four need eight.
+template <class D, class Step>
+HWY_INLINE hn::Vec<D> TenChains(D d, int64_t rounds, const Step& step) {
   auto a = hn::Iota(d, 1), b = hn::Iota(d, 2), c = hn::Iota(d, 3), e = hn::Iota(d, 4),
        f = hn::Iota(d, 5), g = hn::Iota(d, 6), h = hn::Iota(d, 7), i = hn::Iota(d, 8),
        j = hn::Iota(d, 9), k = hn::Iota(d, 10);
   for (int64_t round = 0; round < rounds; ++round) {
-    a = hn::MulAdd(a, scale, shift);
-    b = hn::MulAdd(b, scale, shift);
-    c = hn::MulAdd(c, scale, shift);
-    e = hn::MulAdd(e, scale, shift);
-    f = hn::MulAdd(f, scale, shift);
-    g = hn::MulAdd(g, scale, shift);
-    h = hn::MulAdd(h, scale, shift);
-    i = hn::MulAdd(i, scale, shift);
-    j = hn::MulAdd(j, scale, shift);
-    k = hn::MulAdd(k, scale, shift);
+    step(a), step(b), step(c), step(e), step(f);
+    step(g), step(h), step(i), step(j), step(k);
   }
-  const auto all = hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, e)),
-                           hn::Add(hn::Add(hn::Add(f, g), hn::Add(h, i)), hn::Add(j, k)));
-  *flops = static_cast<double>(rounds) * 10 * 2 * static_cast<double>(hn::Lanes(d));
+  return hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, e)),
+                 hn::Add(hn::Add(hn::Add(f, g), hn::Add(h, i)), hn::Add(j, k)));
+}
+
+// Operations of all chains, a step of which makes `in_lane` in each lane.
+template <class D>
+double OperationsOf(D d, int64_t rounds, int in_lane) {
+  return static_cast<double>(rounds) * 10 * in_lane * static_cast<double>(hn::Lanes(d));
+}
+
+double MultiplyAdd(int64_t rounds, double* flops) {
+  const hn::ScalableTag<float> d;
+  const auto scale = hn::Set(d, 0.999f);
+  const auto shift = hn::Set(d, 0.001f);
+  *flops = OperationsOf(d, rounds, 2);
+  const auto all =
+      TenChains(d, rounds, [&](auto& sum) HWY_ATTR { sum = hn::MulAdd(sum, scale, shift); });
   return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, all)));
 }
 
-// The same of vpdpbusd: four products of bytes and their sum in each of 16 lanes. 0 where the
-// target has no such instruction.
+// The same of vdpbf16ps: two products of BF16 and their sum in each lane. 0 where the target has no
+// such instruction.
+double MultiplyPairs(int64_t rounds, double* flops) {
+#if HWY_TARGET == HWY_AVX3
+  const hn::ScalableTag<float> d;
+  const auto x = hn::BitCast(d, hn::Set(hn::RebindToUnsigned<decltype(d)>(), 0x3f803f80u));
+  *flops = OperationsOf(d, rounds, 4);
+  const auto all = TenChains(d, rounds, [&](auto& sum) HWY_ATTR {
+    asm("vdpbf16ps %1, %1, %0" : "+v"(sum.raw) : "v"(x.raw));
+  });
+  return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, all)));
+#else
+  *flops = 0;
+  return static_cast<double>(rounds);
+#endif
+}
+
+// The same of vpdpbusd: four products of bytes and their sum in each lane.
 double MultiplyBytes(int64_t rounds, double* operations) {
 #if HWY_TARGET == HWY_AVX3
   const hn::ScalableTag<int32_t> d;
   const auto x = hn::Set(d, 0x01010101);
   const auto y = hn::Set(d, 0x02020202);
-  auto a = hn::Iota(d, 1), b = a, c = a, e = a, f = a, g = a, h = a, i = a, j = a, k = a;
-  const auto multiply = [&](auto& sum) HWY_ATTR {
+  *operations = OperationsOf(d, rounds, 8);
+  const auto all = TenChains(d, rounds, [&](auto& sum) HWY_ATTR {
     asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(y.raw));
-  };
-  for (int64_t round = 0; round < rounds; ++round) {
-    multiply(a), multiply(b), multiply(c), multiply(e), multiply(f);
-    multiply(g), multiply(h), multiply(i), multiply(j), multiply(k);
-  }
-  const auto all = hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, e)),
-                           hn::Add(hn::Add(hn::Add(f, g), hn::Add(h, i)), hn::Add(j, k)));
-  *operations = static_cast<double>(rounds) * 10 * 8 * static_cast<double>(hn::Lanes(d));
+  });
   return hn::GetLane(all);  // one lane depends on all chains; the sum of all lanes would overflow
 #else
   *operations = 0;
@@ -104,6 +118,7 @@ HWY_AFTER_NAMESPACE();
 namespace hone {
 HWY_EXPORT(SumWords);
 HWY_EXPORT(MultiplyAdd);
+HWY_EXPORT(MultiplyPairs);
 HWY_EXPORT(MultiplyBytes);
 
 namespace {
@@ -213,11 +228,15 @@ MachinePeaks probe_machine(int threads, int64_t array_bytes) {
   const auto floats = [](int64_t rounds, double* operations) {
     return HWY_DYNAMIC_DISPATCH(MultiplyAdd)(rounds, operations);
   };
+  const auto pairs = [](int64_t rounds, double* operations) {
+    return HWY_DYNAMIC_DISPATCH(MultiplyPairs)(rounds, operations);
+  };
   const auto bytes = [](int64_t rounds, double* operations) {
     return HWY_DYNAMIC_DISPATCH(MultiplyBytes)(rounds, operations);
   };
   return {.read_bytes_per_second = read,
           .flops_per_second = peak(pool, floats),
+          .bf16_flops_per_second = cpu::has_bf16_products() ? peak(pool, pairs) : 0,
           .int8_operations_per_second = has_vnni() ? peak(pool, bytes) : 0};
 }
 
