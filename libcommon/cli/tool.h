@@ -63,7 +63,7 @@ struct CommonOptions {
   std::string max_memory;        // --max-memory 8G; "" no limit
   bool verbose = false;          // -v
   bool json = false;             // --json
-  std::string compute = "auto";  // --compute auto|f32|int8
+  std::string compute = "auto";  // --compute auto|f32|int8|bf16
   std::string kv_type = "auto";  // --kv-type auto|f32|f16|bf16|int8
   int64_t tensor_parallel = 1;   // --tensor-parallel N
   std::string load = "auto";     // --load auto|map|copy

@@ -72,6 +72,8 @@ std::string peak_line(const Json& peak) {
   std::string text = formatted(
       "machine, %d threads: read %.1f GB/s, multiply-add %.1f GFLOP/s", peak["threads"].get<int>(),
       peak["read_gigabytes_per_second"].get<double>(), peak["gflops"].get<double>());
+  const double bf16 = peak["bf16_gflops"].get<double>();
+  if (bf16 > 0) text += formatted(", bf16 %.1f GFLOP/s", bf16);
   const double int8 = peak["int8_gops"].get<double>();
   if (int8 > 0) text += formatted(", int8 (VNNI) %.1f GOP/s", int8);
   return text + "\n";
@@ -94,10 +96,7 @@ Json speed_row(const BenchmarkSubject& subject, const SpeedTest& test, const Sam
   const Summary seconds = summarize(samples.seconds);
   const SpeedWork work = speed_work(*subject.engine.session, test);
   const auto count = static_cast<double>(test.all_tokens());
-  // Of the arithmetic that the products are done in.
-  const bool int8 =
-      subject.engine.session->int8_products() > 0 && peaks.int8_operations_per_second > 0;
-  const double peak = int8 ? peaks.int8_operations_per_second : peaks.flops_per_second;
+  const double peak = product_peak(*subject.engine.session, peaks);
   return {{"model", subject.name},
           {"test", test.name()},
           {"threads", subject.threads},
@@ -138,6 +137,7 @@ Json model_row(const BenchmarkSubject& subject, double first_token_seconds) {
           {"first_token_seconds", first_token_seconds},
           {"memory_bytes", session.memory().total()},
           {"int8_products", session.int8_products()},
+          {"bf16_products", session.bf16_products()},
           {"sparse", sparse_json(session.sparse_products())},
           {"kv_type", kv_type_name(session.kv_type())},
           {"backend", session.backend_name()},
@@ -149,6 +149,7 @@ Json peaks_row(int threads, const MachinePeaks& peaks) {
   return {{"threads", threads},
           {"read_gigabytes_per_second", peaks.read_bytes_per_second / 1e9},
           {"gflops", peaks.flops_per_second / 1e9},
+          {"bf16_gflops", peaks.bf16_flops_per_second / 1e9},
           {"int8_gops", peaks.int8_operations_per_second / 1e9}};
 }
 

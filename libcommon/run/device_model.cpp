@@ -13,9 +13,13 @@ void choose_arithmetic(WeightTable& weights, Compute compute, Backend& backend) 
     throw usage_error("--compute int8: the " + std::string(backend.name()) +
                       " backend rounds no activations to int8; auto or f32");
   }
-  const bool int8 = compute == Compute::kInt8 ||
-                    (compute == Compute::kAuto && backend.name() == std::string_view("cpu"));
-  for (auto& [key, matrix] : weights.matrices) matrix.int8_input = int8;
+  const bool automatic = compute == Compute::kAuto || compute == Compute::kBF16;
+  const bool int8 =
+      compute == Compute::kInt8 || (automatic && backend.name() == std::string_view("cpu"));
+  for (auto& [key, matrix] : weights.matrices) {
+    matrix.int8_input = int8;
+    matrix.bf16_input = compute == Compute::kBF16;
+  }
   backend.set_exact(compute == Compute::kF32);
 }
 

@@ -32,8 +32,8 @@ Engine open_engine(const std::string& where, const SessionOptions& session) {
                 engine.model->load_seconds * 1e3, weights_place(*engine.model));
   log_verbose(text + engine.session->backend_name() + ", " + engine.session->backend_detail() +
               ", " + std::to_string(engine.session->int8_products()) +
-              " matrices multiplied in int8" +
-              sparse_text(sparse_json(engine.session->sparse_products())) +
+              " matrices multiplied in int8, " + std::to_string(engine.session->bf16_products()) +
+              " in bf16" + sparse_text(sparse_json(engine.session->sparse_products())) +
               ", keys and values in " + std::string(kv_type_name(engine.session->kv_type())));
   if (!session.gpu_layers) return engine;
   for (const Json& part : parts_json(engine.session->parts())) log_verbose(part_text(part));

@@ -53,12 +53,30 @@ TokenCost token_cost_of(const Graph& graph, const WeightTable& weights, const Co
   return {.weight_bytes = cost.weight_bytes, .cache_bytes = cost.cache_bytes, .flops = cost.flops};
 }
 
+// Calls body(matrix) for every matrix of the products.
+template <class Body>
+void for_each_product(const ModelParts& parts, const Body& body) {
+  for (const auto& part : parts.all()) {
+    for (const Node& node : part->model.graph.nodes) {
+      if (node.op == OpKind::kEmbed) continue;
+      for (const WeightKey& key : matrices_of(node)) body(part->model.weights.table.matrix(key));
+    }
+  }
+}
+
+int64_t count_products(const ModelParts& parts, bool (*counts)(const WeightView&)) {
+  int64_t count = 0;
+  for_each_product(parts, [&](const WeightView& matrix) { count += counts(matrix); });
+  return count;
+}
+
 }  // namespace
 
 std::optional<Compute> compute_from_name(std::string_view name) {
   if (name == "auto") return Compute::kAuto;
   if (name == "f32") return Compute::kF32;
   if (name == "int8") return Compute::kInt8;
+  if (name == "bf16") return Compute::kBF16;
   return std::nullopt;
 }
 
@@ -278,34 +296,21 @@ std::string Session::transport() const {
   return state_->options.ranks ? transport_of(state_->parts.last()) : "";
 }
 
-int64_t Session::int8_products() const {
-  int64_t count = 0;
-  for (const auto& part : state_->parts.all()) {
-    const auto& matrices = part->model.weights.table.matrices;
-    count += std::count_if(matrices.begin(), matrices.end(),
-                           [](const auto& entry) { return rounds_in_runs(entry.second); });
-  }
-  return count;
-}
+int64_t Session::int8_products() const { return count_products(state_->parts, rounds_in_runs); }
+int64_t Session::bf16_products() const { return count_products(state_->parts, rounds_to_bf16); }
 
 SparseProducts Session::sparse_products() const {
   SparseProducts products;
   int64_t all = 0;
   int64_t sparse = 0;
-  const auto count = [&](const WeightView& matrix) {
+  for_each_product(state_->parts, [&](const WeightView& matrix) {
     const int64_t weights = matrix.rows * matrix.columns;
     ++products.matrices;
     products.two_of_four += matrix.index != nullptr;
     products.bitmask += matrix.mask != nullptr;
     all += weights;
     if (matrix.index || matrix.mask) sparse += weights;
-  };
-  for (const auto& part : state_->parts.all()) {
-    for (const Node& node : part->model.graph.nodes) {
-      if (node.op == OpKind::kEmbed) continue;
-      for (const WeightKey& key : matrices_of(node)) count(part->model.weights.table.matrix(key));
-    }
-  }
+  });
   if (all > 0) products.share = static_cast<double>(sparse) / static_cast<double>(all);
   return products;
 }

@@ -55,13 +55,15 @@ struct Draws {
 // to 1.4e-3 of the largest, BF16 by 1.3e-2, I8 by 2.3e-2; the perplexity of stories260K moves by
 // -0.007 %, +0.1 % and +0.5 %. A half, a half, a quarter of the memory.
 
-// Arithmetic of the products of weights that are stored as integers of 8 bits or fewer.
+// Arithmetic of the products: how activations are rounded for weights that are stored as integers
+// of 8 bits or fewer, and for those in BF16.
 enum class Compute : uint8_t {
   kAuto,  // int8 on the CPU, f32 on the reference; a GPU rounds those of a prefill to 16 bits
   kF32,   // activations as they are, also in the prefill of a GPU
   kInt8,  // CPU: activations rounded to int8 in runs (WeightView::int8_input): several times faster
+  kBF16,  // kAuto; and CPU and reference: activations rounded to BF16 (WeightView::bf16_input)
 };
-std::optional<Compute> compute_from_name(std::string_view name);  // "auto", "f32", "int8"
+std::optional<Compute> compute_from_name(std::string_view name);  // "auto", "f32", "int8", "bf16"
 
 struct SessionOptions {
   std::string device = "auto";     // "auto", "cpu", "cuda", "cuda:1", "ref"
@@ -162,6 +164,7 @@ class Session {
   std::string transport() const;       // of what ranks tell each other in a step; "": no ranks
   MachinePeaks measure_peaks();        // of the GPU; zeros on the host
   int64_t int8_products() const;       // matrices that are multiplied in int8
+  int64_t bf16_products() const;       // matrices whose activations are rounded to BF16
   SparseProducts sparse_products() const;
   SessionMemory memory() const;
   TokenCost token_cost(int64_t depth) const;  // of one token at position `depth`

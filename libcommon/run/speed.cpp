@@ -115,6 +115,16 @@ SpeedWork speed_work(const Session& session, const SpeedTest& test) {
   return work;
 }
 
+double product_peak(const Session& session, const MachinePeaks& peaks) {
+  if (session.int8_products() > 0 && peaks.int8_operations_per_second > 0) {
+    return peaks.int8_operations_per_second;
+  }
+  if (session.bf16_products() > 0 && peaks.bf16_flops_per_second > 0) {
+    return peaks.bf16_flops_per_second;
+  }
+  return peaks.flops_per_second;
+}
+
 MachinePeaks peaks_in_turns(const Session& session, const SpeedTest& test, const MachinePeaks& cpu,
                             const MachinePeaks& gpu) {
   const std::vector<TokenCost> costs = session.part_costs(middle_of(test));
@@ -125,12 +135,10 @@ MachinePeaks peaks_in_turns(const Session& session, const SpeedTest& test, const
   const auto rate = [](double a, double rate_a, double b, double rate_b) {
     return (a + b) / (a / rate_a + b / rate_b);
   };
-  const bool int8 = session.int8_products() > 0 && cpu.int8_operations_per_second > 0;
   return {.read_bytes_per_second =
               rate(first.bytes, cpu.read_bytes_per_second, second.bytes, gpu.read_bytes_per_second),
           .flops_per_second =
-              rate(first.flops, int8 ? cpu.int8_operations_per_second : cpu.flops_per_second,
-                   second.flops, gpu.flops_per_second)};
+              rate(first.flops, product_peak(session, cpu), second.flops, gpu.flops_per_second)};
 }
 
 }  // namespace hone

@@ -39,6 +39,9 @@ struct SpeedWork {
 };
 SpeedWork speed_work(const Session& session, const SpeedTest& test);
 
+// The multiply-adds that products can make a second, in the arithmetic that they are done in.
+double product_peak(const Session& session, const MachinePeaks& peaks);
+
 // What the parts of a split session can do, which run in turns, each at its share of that work.
 MachinePeaks peaks_in_turns(const Session& session, const SpeedTest& test, const MachinePeaks& cpu,
                             const MachinePeaks& gpu);
