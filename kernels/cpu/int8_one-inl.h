@@ -88,8 +88,11 @@ HWY_INLINE Ints sum_short_four(Ints a, Ints b, Ints c, Ints e) {
 // Whether a lane of a run's sum and the sum of two lanes fit 16 bits, whatever the codes and the
 // integers: those are -128 at least.
 template <class Rows, int64_t kBytes>
-constexpr bool kShortSums = kBytes / kLanes* Rows::kPerByte*((1 << 8 / Rows::kPerByte) - 1) * 128 <
-                            (1 << 14);
+constexpr bool has_short_sums() {
+  constexpr int64_t kProducts = kBytes / kLanes * Rows::kPerByte;  // in a lane
+  constexpr int64_t kLargestCode = (1 << 8 / Rows::kPerByte) - 1;
+  return kProducts * kLargestCode * 128 < (1 << 14);
+}
 
 // Lane i: the sum of run i, for `count` runs from `codes` on.
 template <class Rows, int64_t kBytes, bool kAll>
@@ -105,8 +108,8 @@ HWY_INLINE Ints sum_runs(const uint8_t* codes, const int8_t* quads, int64_t coun
             multiply_row<Rows, kBytes>(codes + run * kBytes, quads + run * kBytes * Rows::kPerByte);
       }
     }
-    fours[i] = kShortSums<Rows, kBytes> ? sum_short_four(sums[0], sums[1], sums[2], sums[3])
-                                        : sum_four(sums[0], sums[1], sums[2], sums[3]);
+    fours[i] = has_short_sums<Rows, kBytes>() ? sum_short_four(sums[0], sums[1], sums[2], sums[3])
+                                              : sum_four(sums[0], sums[1], sums[2], sums[3]);
   }
   return sum_blocks(fours);
 }
