@@ -159,6 +159,7 @@ __global__ void __launch_bounds__(kWarps* kWarpSize, split_blocks(kScaling, kTok
     sync_warp();
     const unsigned done = lane_id() == 0 ? atomic_add(counters + tile, 1u) : 0u;
     if (shfl(done, 0) != kStrips - 1) continue;
+    sync_warp();  // what the first lane saw, all have seen: a shuffle orders no memory
     thread_fence();
     for (int i = lane_id(); i < numbers; i += kWarpSize) {
       Result result(args, i);
