@@ -39,7 +39,7 @@ class RowValues {
 
   // Of the runs [run, run + count), count <= kLanes. Other lanes: anything.
   HWY_INLINE Floats scales(int64_t run, int64_t count) const {
-    if (scales_at_ + run <= last_whole_) return load_scales(scales_at_ + run);
+    if (scales_at_ + run <= last_whole_) return load_scales(w_, scales_at_ + run);
     if (!w_.scales) return hn::Set(kFloatTag, 1.0f);
     if (groups_ == 1) return hn::Set(kFloatTag, load_scale(w_.scale_type, w_.scales, scales_at_));
     alignas(64) float values[kLanes] = {};
@@ -58,12 +58,6 @@ class RowValues {
   }
 
  private:
-  HWY_INLINE Floats load_scales(int64_t at) const {
-    if (w_.scale_type == DType::kF32) return load_f32(w_.scales + 4 * at);
-    const std::byte* const from = w_.scales + 2 * at;
-    return w_.scale_type == DType::kBF16 ? widen_bf16(from) : widen_f16(from);
-  }
-
   const WeightView& w_;
   int64_t groups_;
   int64_t runs_per_group_ = 1;
@@ -190,9 +184,7 @@ class Q8_0Row {
   static HWY_INLINE Words load_codes(const BlockQ8_0& first, const BlockQ8_0& second) {
     __m256i low;  // in the order of the program, as load_in_order
     asm volatile("vmovdqu %1, %0" : "=x"(low) : "m"(first.q));
-    const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(second.q));
-    const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-    return Words{_mm512_xor_si512(both, _mm512_set1_epi8(-128))};
+    return Words{_mm512_xor_si512(join(low, load_32(second.q)), _mm512_set1_epi8(-128))};
   }
 
   // Block i's scale is word 17i: each two vectors have four of them, all at 17i modulo their words.
@@ -295,7 +287,7 @@ struct ByRow<PlainRows<kBits, kTwosComplement, kKind>> {
   static std::unique_ptr<Int8Product> make(const WeightView& w) {
     static_assert(64 % kVectorBytes == 0);
     const int64_t bytes = input_run(w) / Rows::kPerByte;
-    if (w.columns % input_run(w) != 0 || w.columns / input_run(w) > kMostRuns) return nullptr;
+    if (w.columns % input_run(w) != 0) return nullptr;
     if (bytes == 64) return std::make_unique<RowByRow<PlainRow<Rows, 64>>>(w);
     if (bytes == 128) return std::make_unique<RowByRow<PlainRow<Rows, 128>>>(w);
     return nullptr;
@@ -306,7 +298,6 @@ struct ByRow<PlainRows<kBits, kTwosComplement, kKind>> {
 template <>
 struct ByRow<BlockRows<Q8_0Format>> {
   static std::unique_ptr<Int8Product> make(const WeightView& w) {
-    if (w.columns / kBlockRun > kMostRuns) return nullptr;
     return std::make_unique<RowByRow<Q8_0Row>>(w);
   }
 };

@@ -89,7 +89,7 @@ class Int8ProductOf final : public Int8Product {
 template <class Rows>
 std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_row,
                                                int64_t tokens) {
-  if (tokens == 1) {
+  if (tokens == 1 && w.columns / input_run(w) <= kMostRuns) {
     if (auto by_row = ByRow<Rows>::make(w)) return by_row;
   }
   return std::make_unique<Int8ProductOf<Rows>>(w, end_row);

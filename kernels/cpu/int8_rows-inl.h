@@ -279,6 +279,13 @@ HWY_INLINE void give_run(const Codes& codes, int64_t bytes, Sink& sink) {
 
 // ---- Scales that lie apart.
 
+// kLanes scales of w, from number `at` on.
+HWY_INLINE Floats load_scales(const WeightView& w, int64_t at) {
+  if (w.scale_type == DType::kF32) return load_f32(w.scales + 4 * at);
+  const std::byte* const from = w.scales + 2 * at;
+  return w.scale_type == DType::kBF16 ? widen_bf16(from) : widen_f16(from);
+}
+
 // Scales and zero points of kLanes rows, turned: [groups][kLanes].
 class GroupTable {
  public:
@@ -320,10 +327,7 @@ class GroupTable {
     int64_t g = 0;
     for (; g + kLanes <= groups_; g += kLanes) {
       const int64_t at = row * groups_ + g;
-      const Floats v = w_.scale_type == DType::kF32    ? load_f32(w_.scales + 4 * at)
-                       : w_.scale_type == DType::kBF16 ? widen_bf16(w_.scales + 2 * at)
-                                                       : widen_f16(w_.scales + 2 * at);
-      hn::StoreU(v, kFloatTag, out + g);
+      hn::StoreU(load_scales(w_, at), kFloatTag, out + g);
     }
     for (; g < groups_; ++g) out[g] = load_scale(w_.scale_type, w_.scales, row * groups_ + g);
   }

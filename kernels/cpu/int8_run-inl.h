@@ -95,23 +95,15 @@ HWY_INLINE Ints add_products(Ints sum, Words codes, Words quad) {
 }
 #endif
 
-// The same with quads from memory, as an operand of the instruction itself where there is one.
+// The same from memory, an operand of the instruction itself where there is one: quads for each
+// lane, or one quad for all of them.
 #if HWY_TARGET == HWY_AVX3
 template <RunKind kKind>
 HWY_INLINE Ints add_products_at(Ints sum, Words codes, const int8_t* quads) {
-  const auto& bytes = *reinterpret_cast<const int8_t(*)[64]>(quads);
+  const auto& bytes = *reinterpret_cast<const int8_t(*)[kVectorBytes]>(quads);
   asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(codes.raw), "m"(bytes));
   return sum;
 }
-#else
-template <RunKind kKind>
-HWY_INLINE Ints add_products_at(Ints sum, Words codes, const int8_t* quads) {
-  return add_products<kKind>(sum, codes, load_bytes(Tag<uint32_t>(), quads));
-}
-#endif
-
-// The same with one quad for all lanes, from memory.
-#if HWY_TARGET == HWY_AVX3
 template <RunKind kKind>
 HWY_INLINE Ints add_quad(Ints sum, Words codes, const int8_t* quad) {
   const auto& bytes = *reinterpret_cast<const int8_t(*)[4]>(quad);
@@ -119,6 +111,10 @@ HWY_INLINE Ints add_quad(Ints sum, Words codes, const int8_t* quad) {
   return sum;
 }
 #else
+template <RunKind kKind>
+HWY_INLINE Ints add_products_at(Ints sum, Words codes, const int8_t* quads) {
+  return add_products<kKind>(sum, codes, load_bytes(Tag<uint32_t>(), quads));
+}
 template <RunKind kKind>
 HWY_INLINE Ints add_quad(Ints sum, Words codes, const int8_t* quad) {
   return add_products<kKind>(sum, codes, load_quad(quad));

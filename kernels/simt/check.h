@@ -2,7 +2,6 @@
 // and kernels compiled with -fsanitize=thread, which makes the compiler report each access. To
 // whom, is chosen when linking:
 //   check.cpp  our own shadow of memory: races, uninitialised reads, accesses outside allocations,
-//   and
 //              data touched while an asynchronous copy is on its way
 //   tsan.cpp   ThreadSanitizer, to which every fiber is a thread: races
 #pragma once
