@@ -2,9 +2,11 @@
 
 Every peer is a directory with llama-bench and llama-quantize. hone writes the model once; hone and
 the peers read the same GGUF file, and hone's own schemes of 8 and 4 bits stand against the peers'
-Q8_0 and Q4_0. In a round every program runs once, so that a drift of the machine meets all alike:
-gains are taken within a round, and their median and range over the rounds are printed. More than 1
-is good for hone; the gain over the best peer is bold.
+Q8_0 and Q4_0 (w4a16-head8 has a head of int8, as Q4_0 has one of Q8_0; that of w4a16 is BF16). Who
+maps the file stands against hone on a mapped file, who copies or repacks the weights as it loads
+against hone with --load copy. In a round every program runs once, so that a drift of the machine
+meets all alike: gains are taken within a round, and their median and range over the rounds are
+printed. More than 1 is good for hone; the gain over the best peer is bold.
 
 Exit codes: 0; 2 options; 3 a program is missing; 4 a program failed (its row says so); 130.
 """
@@ -35,10 +37,12 @@ CONTESTS = {
     "w8a16": ("w8a16", "q8_0.gguf"),
     "q4_0": ("q4_0.gguf", "q4_0.gguf"),
     "w4a16": ("w4a16", "q4_0.gguf"),
+    "w4a16-head8": ("w4a16-head8", "q4_0.gguf"),
     "q4_k_m": ("q4_k_m.gguf", "q4_k_m.gguf"),
     "q6_k": ("q6_k.gguf", "q6_k.gguf"),
 }
 MADE_BY_PEER = ("q4_k_m", "q6_k")
+OWN_SCHEMES = {"w4a16-head8": ["w4a16", "--set", "lm_head=w8a16"]}  # others: the type's name
 
 # Large blocks of memory in huge pages, where the C library is asked for them.
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -83,17 +87,24 @@ class Runner:
         return max(0.001, float(re.findall(r"^real ([0-9.]+)$", result.stderr, re.M)[-1]))
 
 
-class Hone:
-    name = "hone"
+@dataclass
+class Machine:
+    """What the runs of hone tell of it, besides their results."""
+    facts: dict = field(default_factory=dict)
+    bandwidths: list = field(default_factory=list)
+    flops: list = field(default_factory=list)
+    operations: float = 0.0  # of a token of the prompt: the same in every type
 
-    def __init__(self, options, runner):
-        self.options, self.runner = options, runner
-        self.more = shlex.split(options.hone_options)
+
+class Hone:
+    """hone in one of the ways in which it can hold the weights."""
+
+    def __init__(self, options, runner, machine, name, more):
+        self.options, self.runner, self.machine, self.name = options, runner, machine, name
+        self.more = more + shlex.split(options.hone_options)
         self.benchmark, self.generate, self.quantize = (
             program(options.bin.resolve(), "hone-" + tool)
             for tool in ("benchmark", "generate", "quantize"))
-        self.machine, self.bandwidths, self.flops = {}, [], []
-        self.operations = 0.0  # of a token of the prompt: the same in every type
 
     def measure(self, model, **test):
         """A row of hone-benchmark's report; every run measures the machine's peaks, too."""
@@ -101,15 +112,15 @@ class Hone:
         report = json.loads(self.runner.run(
             [self.benchmark, model, "--json", "--threads", self.options.threads, *words,
              *self.more]).stdout)
-        self.machine = report["machine"]
-        self.bandwidths.append(report["peaks"][0]["read_gigabytes_per_second"] * 1e9)
-        self.flops.append(report["peaks"][0]["gflops"] * 1e9)
+        self.machine.facts = report["machine"]
+        self.machine.bandwidths.append(report["peaks"][0]["read_gigabytes_per_second"] * 1e9)
+        self.machine.flops.append(report["peaks"][0]["gflops"] * 1e9)
         return report["results"][0]
 
     def prefill(self, model):
         row = self.measure(model, prefill=self.options.prompt, decode="none", depth=0,
                            repetitions=self.options.repetitions)
-        self.operations = row["gflops"] * 1e9 / row["tokens_per_second"]
+        self.machine.operations = row["gflops"] * 1e9 / row["tokens_per_second"]
         return median(self.options.prompt / seconds for seconds in row["samples_seconds"])
 
     def decode(self, model):
@@ -132,10 +143,18 @@ class Hone:
             return 0.0
 
 
+def hone_in_modes(options, runner, machine):
+    """By the modes of the peers that it stands against."""
+    mapped = Hone(options, runner, machine, "hone", [])
+    copied = Hone(options, runner, machine, "hone, copied", ["--load", "copy"])
+    return {mode: mapped if mode == "default" else copied for mode in options.modes}
+
+
 @dataclass(eq=False)
 class Peer:
     """A peer in one of the ways in which it can hold the weights."""
     name: str
+    mode: str
     bench: str
     help: str
     more: list
@@ -180,7 +199,7 @@ def peers_in(directory, options, runner):
     modes = {"default": ([], {}), "copied": (copied + huge, HUGE_PAGES)}
     if "--run-time-repack" in text:
         modes["repacked"] = (["-rtr", "1"] + huge, HUGE_PAGES)
-    return [Peer(f"{peer_name(directory)}, {mode}", bench, text, more, env, options, runner)
+    return [Peer(f"{peer_name(directory)}, {mode}", mode, bench, text, more, env, options, runner)
             for mode, (more, env) in modes.items() if mode in options.modes]
 
 
@@ -205,13 +224,15 @@ class Row:
 
 
 class Comparison:
-    """Every test gives groups of rows: hone's row first, the peers' after it."""
+    """Every test gives groups of pairs: a row, and for a peer's that of hone which it is against."""
 
     def __init__(self, options, directory):
         self.options, self.directory = options, directory
         self.runner = Runner(options.wrap)
         self.measured = {}
-        self.hone = Hone(options, self.runner)
+        self.machine = Machine()
+        self.hone = hone_in_modes(options, self.runner, self.machine)
+        self.any_hone = self.hone[options.modes[0]]
         self.peers = [peer for peer_directory in options.peers
                       for peer in peers_in(peer_directory, options, self.runner)]
         self.quantizers = {peer_name(p): program(p.resolve(), "llama-quantize")
@@ -224,7 +245,8 @@ class Comparison:
             return path
         say(f"writing {name}")
         part = self.directory / ("part-" + name)
-        command = [self.hone.quantize, self.options.model, "--scheme", kind, "-o", part]
+        scheme = OWN_SCHEMES.get(kind, [kind])
+        command = [self.any_hone.quantize, self.options.model, "--scheme", *scheme, "-o", part]
         if kind in MADE_BY_PEER:
             quantizer = next(iter(self.quantizers.values()))
             command = [quantizer, self.model("f16.gguf"), part, kind.upper(), self.options.threads]
@@ -250,19 +272,21 @@ class Comparison:
         for kind in self.options.types:
             own, theirs = (self.model(name) for name in CONTESTS[kind])
             groups.append([])
-            for contestant in [self.hone, *self.peers]:
-                model = own if contestant is self.hone else theirs
+            rows = {}
+            for contestant in [*dict.fromkeys(self.hone.values()), *self.peers]:
+                model = theirs if isinstance(contestant, Peer) else own
                 measure = getattr(contestant, test.replace("-", "_"))
-                groups[-1].append(Row(kind, contestant.name))
+                rows[contestant] = row = Row(kind, contestant.name)
+                rival = rows[self.hone[contestant.mode]] if isinstance(contestant, Peer) else None
+                groups[-1].append((row, rival))
                 models.append(model)
-                entries.append((groups[-1][-1],
-                                lambda pair=(measure, model): self.once_a_round(*pair)))
+                entries.append((row, lambda pair=(measure, model): self.once_a_round(*pair)))
         self.rounds(test, entries)
         costs = {}
         if test == "decode":
-            costs = {model: self.hone.bytes_per_token(model) for model in dict.fromkeys(models)}
+            costs = {model: self.any_hone.bytes_per_token(model) for model in dict.fromkeys(models)}
         for (row, _), model in zip(entries, models):
-            row.cost = costs.get(model, self.hone.operations)
+            row.cost = costs.get(model, self.machine.operations)
         return groups
 
     def quantize(self):
@@ -270,14 +294,14 @@ class Comparison:
         source, threads = self.model(self.options.source + ".gguf"), self.options.threads
         peers = [(Row("Q4_0", name), [quantizer, source], "out.gguf", ["Q4_0", threads])
                  for name, quantizer in self.quantizers.items()]
-        own = [(Row(kind, "hone"), [self.hone.quantize, source, "--scheme", kind, "-o"], out,
+        own = [(Row(kind, "hone"), [self.any_hone.quantize, source, "--scheme", kind, "-o"], out,
                 ["--threads", threads]) for kind, out in (("q4_0", "out.gguf"), ("w4a16", "out"))]
         entries = [(row, lambda rest=rest: self.seconds_to_write(*rest))
                    for row, *rest in own + peers]
         self.rounds("quantize", entries)
         for row, _ in entries:
             row.cost = source.stat().st_size
-        return [[row] + [peer[0] for peer in peers] for row, *_ in own]
+        return [[(row, None)] + [(peer[0], row) for peer in peers] for row, *_ in own]
 
     def seconds_to_write(self, start, out, end):
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
@@ -342,8 +366,8 @@ def main():
         except Failed as failure:  # a model could not be written
             say(f"compare_cpu_peers: {failure}")
             return 4
-    print_results(options, comparison.hone, results, FIRST_TOKEN_PROMPT)
-    rows = [row for groups in results.values() for group in groups for row in group]
+    print_results(options, comparison.machine, results, FIRST_TOKEN_PROMPT)
+    rows = [row for groups in results.values() for group in groups for row, _ in group]
     return 4 if any(row.failure for row in rows) else 0
 
 

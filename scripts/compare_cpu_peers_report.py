@@ -17,10 +17,9 @@ def gains(hone, other, more_is_better):
 
 
 def print_group(group, cells, columns, more_is_better):
-    hone, *others = group
-    gain = {id(row): gains(hone, row, more_is_better) for row in others}
+    gain = {id(row): gains(rival, row, more_is_better) for row, rival in group if rival}
     least = min((median(values) for values in gain.values() if values), default=None)
-    for row in group:
+    for row, _ in group:
         facts = cells(row) if not row.failure else [f"failed: {row.failure}"] + [""] * (columns - 1)
         values = gain.get(id(row))
         text = spread(values) if values else ""
@@ -28,9 +27,9 @@ def print_group(group, cells, columns, more_is_better):
         print(f"| {row.type} | {row.name} | " + " | ".join(facts) + f" | {text} |")
 
 
-def print_results(options, hone, results, prompt):
-    """`results`: groups of rows of each test, hone's row first; `prompt`: of the first token."""
-    bandwidth, flops = (median(values or [1.0]) for values in (hone.bandwidths, hone.flops))
+def print_results(options, machine, results, prompt):
+    """`results`: groups of each test, see Comparison; `prompt`: of the first token."""
+    bandwidth, flops = (median(values or [1.0]) for values in (machine.bandwidths, machine.flops))
 
     def rate(row):
         return median(row.samples) * row.cost
@@ -53,11 +52,11 @@ def print_results(options, hone, results, prompt):
                      lambda row: [spread(row.samples),
                                   number(row.cost / median(row.samples) / 1e9)]),
     }
-    if hone.machine:
-        print(f"{hone.machine['cpu']}, {hone.machine['cores']} cores, "
-              f"{hone.machine['memory_bytes'] / 1e9:.0f} GB; {options.threads} threads: "
-              f"B = read {spread([b / 1e9 for b in hone.bandwidths])} GB/s, multiply-add "
-              f"{spread([f / 1e9 for f in hone.flops])} GFLOP/s.")
+    if machine.facts:
+        print(f"{machine.facts['cpu']}, {machine.facts['cores']} cores, "
+              f"{machine.facts['memory_bytes'] / 1e9:.0f} GB; {options.threads} threads: "
+              f"B = read {spread([b / 1e9 for b in machine.bandwidths])} GB/s, multiply-add "
+              f"{spread([f / 1e9 for f in machine.flops])} GFLOP/s.")
     print(f"Model {options.model}; rounds: {options.rounds}; median (least..most).")
     for test, groups in results.items():
         title, heads, cells = tables[test]

@@ -134,16 +134,19 @@ int main(int argc, char** argv) {
           "give plain weights back. The result loads in transformers and vLLM (a directory) or "
           "llama.cpp (a .gguf file), or goes down a pipe.",
       .options = declarations(),
-      .examples = {{"hone-quantize model/ --scheme w4a16 | hone-generate -p 'Once upon a time'",
-                    "Four bits a weight, tried at once."},
-                   {"hone-quantize model/ --scheme w8a8 -o out/",
-                    "A directory for vLLM: int8 weights and activations."},
-                   {"hone-quantize model/ --scheme w4a16 --set 'down_proj=w8a16' --range mse "
-                    "--report r.json "
-                    "-o out/",
-                    "The down projections get eight bits; ranges of least square error; a report."},
-                   {"hone-quantize model.gguf --scheme bf16 -o out/",
-                    "A GGUF file's exact values as a Hugging Face directory."}},
+      .examples =
+          {{"hone-quantize model/ --scheme w4a16 | hone-generate -p 'Once upon a time'",
+            "Four bits a weight, tried at once."},
+           {"hone-quantize model/ --scheme w8a8 -o out/",
+            "A directory for vLLM: int8 weights and activations."},
+           {"hone-quantize model/ --scheme w4a16 --set lm_head=w8a16 -o out/",
+            "An output head of eight bits instead of bf16: a small model decodes a tenth faster."},
+           {"hone-quantize model/ --scheme w4a16 --set 'down_proj=w8a16' --range mse "
+            "--report r.json "
+            "-o out/",
+            "The down projections get eight bits; ranges of least square error; a report."},
+           {"hone-quantize model.gguf --scheme bf16 -o out/",
+            "A GGUF file's exact values as a Hugging Face directory."}},
       .run = run,
   };
   return hone::run_tool(tool, argc, argv);

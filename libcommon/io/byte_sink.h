@@ -1,8 +1,5 @@
 // Where bytes go: stdout, a device or named pipe (written at once), or a file that appears when it
-// is whole. Gathers small writes, so that they end at multiples of 256 KiB: a pipe carries least
-// overhead so, and the page cache may hold a file in large pages, of which whoever maps it has
-// fewer to look up. Larger steps decode 3 % faster from the map, but a virtual machine that gives
-// free memory back has to fetch such blocks again: a file of 650 MB took 2 s instead of 1 s.
+// is whole. Gathers small writes, so that they end at multiples of a step, a pipe's or a file's.
 #pragma once
 
 #include <cstddef>
