@@ -24,9 +24,8 @@ struct Stamp {
   uint32_t block = 0;        // its serial number; 0: no access
   uint16_t block_syncs = 0;  // the barriers of the block before it
   uint16_t thread = 0;
-  Clock clock = 0;            // the releases of the thread before it, since the last barrier
-  uint16_t proxy_fences = 0;  // the thread's, before it
-  bool atomic = false, by_proxy = false;
+  Clock clock = 0;  // the meetings of the thread's warp before it, since the last barrier
+  bool atomic = false;
 };
 
 // The shadow of one byte of memory, or of a word whose bytes share their history. All zero: not
@@ -65,10 +64,8 @@ uint32_t block = 1, first_block_of_launch = 2;  // 1: kernels before the first
 uint16_t block_syncs;
 // Since the block's last barrier: seen[a][b] is how far a knows what b did; [a][a] is a's own time.
 Clock seen[1024][1024];
-std::map<const void*, std::vector<Clock>> known_to;  // the same, for objects threads release to
 bool clocks_used = true;
 bool has_waited[1024];  // for the previous kernel
-uint16_t proxy_fences[1024];
 // Order between blocks: one that updates a flag after another, which fenced first, sees its writes.
 bool has_fenced[1024];  // all global writes that come before what the thread does now
 std::map<const void*, std::set<uint32_t>> released;
@@ -144,7 +141,6 @@ void reset_clocks(unsigned threads) {
     std::fill_n(seen[i], threads, Clock{0});
     seen[i][i] = 1;
   }
-  known_to.clear();
   clocks_used = false;
 }
 
@@ -172,13 +168,8 @@ void synchronise_blocks(const void* p, unsigned me) {
 void check_access(const void* p, size_t bytes, Kind kind, Site site) {
   if (bytes == 0 || !inside(p, region, kRegion) || !current) return;
   const unsigned me = thread_number();
-  const Stamp now{site,
-                  block,
-                  block_syncs,
-                  static_cast<uint16_t>(me),
-                  seen[me][me],
-                  proxy_fences[me],
-                  kind == Kind::atomic};
+  const Stamp now{
+      site, block, block_syncs, static_cast<uint16_t>(me), seen[me][me], kind == Kind::atomic};
   const bool global = !inside(p, arena_begin, arena_bytes);
   if (kind == Kind::atomic && global) synchronise_blocks(p, me);
   if (kind == Kind::write && global) has_fenced[me] = false;
@@ -265,31 +256,17 @@ void write(void* p, const void* from, size_t bytes, Where at) {
   access(p, bytes, Kind::write, at);
   std::memcpy(p, from, bytes);
 }
-void read_by_proxy(void* to, const void* p, size_t bytes, Where at) {
-  read(to, p, bytes, at);
-  each_cell(p, bytes, false, [at](const Cell& c, const char* byte) {
-    const Stamp& w = c.write;
-    if (w.block == block && !w.by_proxy && w.proxy_fences == proxy_fences[w.thread])
-      report("no fence_proxy_async", byte, Kind::read, site_of(at), &w, "wrote");
-  });
-}
 void copy_begins(void* dst, size_t bytes, Where at) {
   check_access(dst, bytes, Kind::write, site_of(at));
   each_cell(dst, bytes, true, [](Cell& c, const char*) { c.in_flight = true; });
 }
-void copy_landed(void* dst, size_t bytes, const void* released) {
+void copy_landed(void* dst, size_t bytes) {
   const unsigned by = cell_of(dst).write.thread;
   each_cell(dst, bytes, true, [&](Cell& c, const char*) {
     c.in_flight = false;
-    c.write.by_proxy = released != nullptr;
     c.write.block_syncs = block_syncs;
     c.write.clock = seen[by][by];
   });
-  if (!released) return;
-  auto& known = known_to[released];
-  known.resize(1024);
-  known[by] = seen[by][by]++;
-  clocks_used = true;
 }
 void launch_begins() {
   first_block_of_launch = block + 1;
@@ -306,7 +283,6 @@ void block_begins(void* arena, size_t bytes, unsigned threads, bool overlap) {
   set_up = threads;
   std::fill(std::begin(has_fenced), std::end(has_fenced), true);
   std::fill(std::begin(has_waited), std::end(has_waited), !overlap);
-  std::fill(std::begin(proxy_fences), std::end(proxy_fences), 0);
   arena_begin = static_cast<const char*>(arena);
   arena_bytes = bytes;
   shared_variables.clear();
@@ -331,20 +307,7 @@ void warp_synced(unsigned mask) {
     }
   clocks_used = true;
 }
-void release(const void* object) {
-  const unsigned me = thread_number();
-  auto& known = known_to[object];
-  known.resize(1024);
-  join(known.data(), seen[me]);
-  ++seen[me][me];
-  clocks_used = true;
-}
-void acquire(const void* object) {
-  const auto it = known_to.find(object);
-  if (it != known_to.end()) join(seen[thread_number()], it->second.data());
-}
 void fenced() { has_fenced[thread_number()] = true; }
-void proxy_fenced() { ++proxy_fences[thread_number()]; }
 // A mistake is thrown at once; only what kernels' files do is reported.
 void block_ends(bool) {}
 void switches_to(unsigned) {}

@@ -39,10 +39,9 @@ void written_by_kernel(const void* p, size_t bytes);  // by one that may still r
 void access(const void* p, size_t bytes, Kind kind, Where at);
 void read(void* to, const void* p, size_t bytes, Where at);
 void write(void* p, const void* from, size_t bytes, Where at);
-void read_by_proxy(void* to, const void* p, size_t bytes, Where at);
 void copy_begins(void* dst, size_t bytes, Where at);
-void copy_landed(void* dst, size_t bytes, const void* released = nullptr);
-// Order: what the current thread did so far comes before what another does after it acquires.
+void copy_landed(void* dst, size_t bytes);
+// Order: what comes before what.
 void launch_begins();
 void launch_ends();
 void block_begins(void* arena, size_t bytes, unsigned threads, bool overlap);
@@ -51,10 +50,7 @@ void block_ends(bool failed);
 void waited_for_previous();
 void block_synced();
 void warp_synced(unsigned mask);
-void release(const void* object);
-void acquire(const void* object);
 void fenced();
-void proxy_fenced();
 // Who runs from now on: a thread of the block, or what started it.
 void switches_to(unsigned thread);
 void switches_home();
@@ -73,9 +69,8 @@ inline void written_by_kernel(const void*, size_t) {}
 inline void access(const void*, size_t, Kind, Where) {}
 inline void read(void* to, const void* p, size_t n, Where) { std::memcpy(to, p, n); }
 inline void write(void* p, const void* from, size_t n, Where) { std::memcpy(p, from, n); }
-inline void read_by_proxy(void* to, const void* p, size_t n, Where) { std::memcpy(to, p, n); }
 inline void copy_begins(void*, size_t, Where) {}
-inline void copy_landed(void*, size_t, const void* = nullptr) {}
+inline void copy_landed(void*, size_t) {}
 inline void launch_begins() {}
 inline void launch_ends() {}
 inline void block_begins(void*, size_t, unsigned, bool) {}
@@ -83,10 +78,7 @@ inline void block_ends(bool) {}
 inline void waited_for_previous() {}
 inline void block_synced() {}
 inline void warp_synced(unsigned) {}
-inline void release(const void*) {}
-inline void acquire(const void*) {}
 inline void fenced() {}
-inline void proxy_fenced() {}
 inline void switches_to(unsigned) {}
 inline void switches_home() {}
 inline void work_begins() {}

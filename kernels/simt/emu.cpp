@@ -45,7 +45,6 @@ struct Slot : Thread {  // a thread with the emulator's private state
   const char* waits_in = nullptr;  // the operation it waits in, or null
   Where waits_at;
   bool exited = false;
-  std::shared_ptr<void> extra;
   std::vector<Copy> copies;
   size_t group = 0;     // asynchronous copies issued now belong to this group
   bool waited = false;  // for the previous kernel
@@ -75,18 +74,16 @@ std::string name(const Where& at) {
 struct Worker {
   std::vector<Slot> slots = std::vector<Slot>(kMaxThreads);
   WarpState warps[kMaxThreads / kWarp];
-  std::unique_ptr<char[]> memory{check::kOn ? nullptr : new char[kArena + 1024]};
+  std::unique_ptr<char[]> memory{check::kOn ? nullptr : new char[kArena + kAlignment]};
   char* arena =
-      aligned(check::kOn ? static_cast<char*>(check::arena(kArena + 1024)) : memory.get());
+      aligned(check::kOn ? static_cast<char*>(check::arena(kArena + kAlignment)) : memory.get());
   Fiber home;
   Block block;
   unsigned threads = 0, exited = 0, favourite = 0;
   uint64_t ready[kMaxThreads / 64];
   uint64_t rng = 1;
-  std::vector<unsigned> paused, waiting;
+  std::vector<unsigned> paused;
   unsigned pauses = 0;
-  std::vector<std::function<void()>> deliveries;
-  std::shared_ptr<void> extra;
   unsigned at_barrier = 0;
   Where barrier_at;
   std::vector<Variable> variables;
@@ -97,17 +94,15 @@ struct Worker {
   bool overlap = false;
   std::exception_ptr error;
 
-  static constexpr size_t kArena = 256 * 1024;  // what a matrix descriptor can address
-  static char* aligned(char* p) { return p + (-reinterpret_cast<uintptr_t>(p) & 1023); }
+  static constexpr size_t kArena = 256 * 1024;  // a block's most shared memory, and redzones
+  static constexpr size_t kAlignment = 128;     // of dynamic shared memory
+  static char* aligned(char* p) { return p + (-reinterpret_cast<uintptr_t>(p) & (kAlignment - 1)); }
 
   void run_block(const Block& b, size_t shared) {
     block = b;
     threads = b.dim.x * b.dim.y * b.dim.z;
     exited = at_barrier = pauses = 0;
     paused.clear();
-    waiting.clear();
-    deliveries.clear();
-    extra.reset();
     error = nullptr;
     std::fill(std::begin(ready), std::end(ready), 0);
     favourite = 0;
@@ -119,7 +114,7 @@ struct Worker {
     arena_used = 0;
     dynamic_bytes = 0;
     limit = shared > kDynamicUnasked ? config().shared_limit : kSharedUnasked;
-    dynamic = shared ? allocate(shared, 128) : nullptr;
+    dynamic = shared ? allocate(shared, kAlignment) : nullptr;
     dynamic_bytes = shared;
     for (unsigned i = 0; i < threads; ++i) {
       Slot& s = slots[i];
@@ -135,7 +130,6 @@ struct Worker {
       s.id = i;
       s.waits_in = nullptr;
       s.exited = false;
-      s.extra.reset();
       s.copies.clear();
       s.group = 0;
       s.waited = !overlap;
@@ -158,7 +152,6 @@ struct Worker {
       if (!self.waited) fail("a thread ended without wait_for_previous()");
       self.exited = true;
       if (++w.exited < w.threads) w.switch_to(self.fiber, w.next(), true);
-      if (!w.deliveries.empty()) fail("the block ended with an asynchronous copy on its way");
     } catch (...) {
       w.error = std::current_exception();
     }
@@ -178,13 +171,6 @@ struct Worker {
 
   void set_ready(unsigned i) { ready[i / 64] |= 1ull << i % 64; }
 
-  void deliver() {
-    size_t i = config().order == Order::reverse ? deliveries.size() - 1 : 0;
-    if (config().order == Order::random) i = random() % deliveries.size();
-    const auto d = std::move(deliveries[i]);
-    deliveries.erase(deliveries.begin() + static_cast<ptrdiff_t>(i));
-    d();
-  }
   uint64_t random() {
     rng ^= rng << 13, rng ^= rng >> 7, rng ^= rng << 17;
     return rng;
@@ -192,7 +178,6 @@ struct Worker {
 
   // Takes the next thread to run out of the ready set.
   Slot& next() {
-    if (!deliveries.empty() && config().order == Order::random && random() % 16 == 0) deliver();
     const unsigned words = (threads + 63) / 64;
     unsigned i = threads;
     if (config().order == Order::reverse) {
@@ -204,10 +189,6 @@ struct Worker {
         favourite = static_cast<unsigned>(random() % threads);
       i = first_ready(favourite);
       if (i == threads && favourite) i = first_ready(0);
-    }
-    if (i == threads && !deliveries.empty()) {
-      deliver();
-      return next();
     }
     if (i == threads && !paused.empty()) {
       for (const unsigned p : std::exchange(paused, {})) resume(p);
@@ -378,29 +359,6 @@ void* dynamic_shared_allocation(size_t* bytes) {
   *bytes = worker().dynamic_bytes;
   return worker().dynamic;
 }
-
-void wait_until(const char* op, Where at, const std::function<bool()>& done) {
-  const check::Work work;
-  while (!done()) {
-    worker().waiting.push_back(self().id);
-    worker().suspend(op, at);
-  }
-}
-void wake_waiting() {
-  const check::Work work;
-  for (const unsigned i : std::exchange(worker().waiting, {})) worker().resume(i);
-}
-void deliver_later(std::function<void()> deliver) {
-  const check::Work work;
-  worker().deliveries.push_back(std::move(deliver));
-}
-uint32_t shared_address(const void* p) {
-  require_shared_range(p, 1, "shared_address");
-  return static_cast<uint32_t>(static_cast<const char*>(p) - worker().arena);
-}
-char* shared_pointer(uint32_t address) { return worker().arena + address; }
-std::shared_ptr<void>& thread_extra() { return self().extra; }
-std::shared_ptr<void>& block_extra() { return worker().extra; }
 
 void require_shared_range(const void* p, size_t bytes, const char* what) {
   const Worker& w = worker();

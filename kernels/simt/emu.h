@@ -9,7 +9,6 @@
 #include <bit>
 #include <cmath>
 #include <functional>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -135,20 +134,6 @@ inline void do_or_note(std::function<void()> work) {
 void copy_later(void* dst, const void* src, size_t bytes, size_t read, Where at);
 void commit_copies();
 void wait_copies(size_t leave_pending);
-
-// For units that work beside the threads (emu_hopper.cpp).
-void wait_until(const char* op, Where at, const std::function<bool()>& done);
-void wake_waiting();                                // some done() may have become true
-void deliver_later(std::function<void()> deliver);  // called when no thread can run, or before
-uint32_t shared_address(const void* p);
-char* shared_pointer(uint32_t address);
-std::shared_ptr<void>& thread_extra();  // state of a unit's own, for each thread and block
-std::shared_ptr<void>& block_extra();
-template <class T>
-T& state_in(std::shared_ptr<void>& p) {
-  if (!p) p = std::make_shared<T>();
-  return *static_cast<T*>(p.get());
-}
 
 void wait_for_previous();
 // overlap: as Stream's.

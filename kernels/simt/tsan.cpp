@@ -1,8 +1,8 @@
 // ThreadSanitizer as the checker of kernels: each fiber is one of its threads (fiber API of
 // sanitizer/tsan_interface.h), and only what orders memory on a GPU orders it here. Switching
-// fibers does not; barriers, sync_warp(), mbarriers, fences with atomic updates, and the ends of
-// launches do: an access is known to come before another when a chain of release and acquire leads
-// from one to the other, and a report is a race.
+// fibers does not; barriers, sync_warp(), fences with atomic updates, and the ends of launches do:
+// an access is known to come before another when a chain of release and acquire leads from one to
+// the other, and a report is a race.
 //
 // Identities are reused from block to block, since each takes milliseconds and most of a megabyte.
 #include <fcntl.h>
@@ -144,12 +144,9 @@ void write(void* p, const void* from, size_t bytes, Where at) {
   const Work work;
   std::memcpy(p, from, bytes);
 }
-void read_by_proxy(void* to, const void* p, size_t bytes, Where at) { read(to, p, bytes, at); }
 // To be written from the issue of a copy to its landing, by the thread that issued it.
 void copy_begins(void* dst, size_t bytes, Where at) { access(dst, bytes, Kind::write, at); }
-void copy_landed(void* dst, size_t bytes, const void* released) {
-  if (!released) access(dst, bytes, Kind::write, Where::current());
-}
+void copy_landed(void* dst, size_t bytes) { access(dst, bytes, Kind::write, Where::current()); }
 
 void launch_begins() {
   report_to(STDERR_FILENO);
@@ -197,10 +194,7 @@ void warp_synced(unsigned mask) {
   as_each(mask, first, [=] { __tsan_release(meeting); });
   as_each(mask, first, [=] { __tsan_acquire(meeting); });
 }
-void release(const void* object) { __tsan_release(const_cast<void*>(object)); }
-void acquire(const void* object) { __tsan_acquire(const_cast<void*>(object)); }
 void fenced() { crew->fenced = true; }
-void proxy_fenced() {}
 
 void switches_to(unsigned thread) { become(crew->threads[thread]); }
 void switches_home() { become(home); }
