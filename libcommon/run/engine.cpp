@@ -36,7 +36,9 @@ Engine open_engine(const std::string& where, const SessionOptions& session) {
               " in bf16" + sparse_text(sparse_json(engine.session->sparse_products())) +
               ", keys and values in " + std::string(kv_type_name(engine.session->kv_type())));
   if (!session.gpu_layers) return engine;
-  for (const Json& part : parts_json(engine.session->parts())) log_verbose(part_text(part));
+  const std::vector<SessionPart> parts = engine.session->parts();
+  for (const Json& part : parts_json(parts)) log_verbose(part_text(part));
+  if (parts.size() > 1) log_verbose(turns_text(parts));
   return engine;
 }
 

@@ -1,8 +1,10 @@
 // A placed model at work, in one part or in two: each has a backend, weights, caches and a runner
 // of its own, and gets the hidden state that the one before it made, which passes through the host.
 //
-// A backend runs ahead of the host only where it has the whole model: the CPU's part needs to know
-// the token that the GPU's draws.
+// A backend runs ahead of the host only where it has the whole model. In two parts nothing of a step
+// can be given ahead: its first op looks up, on the CPU, the token that the last op of the step
+// before draws on the GPU. Sequences could be taken in two groups, one here while the other is
+// there, but then each part would read its weights twice as often.
 #pragma once
 
 #include <cstdint>

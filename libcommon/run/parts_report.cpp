@@ -26,4 +26,11 @@ std::string part_text(const Json& part) {
          human_bytes(part["kv_bytes_limit"].get<double>());
 }
 
+std::string turns_text(std::span<const SessionPart> parts) {
+  const std::string& first = parts.front().backend;
+  const std::string& last = parts.back().backend;
+  return first + " and " + last + " work in turns: a step starts on " + first + " when " + last +
+         " has drawn the tokens of the one before";
+}
+
 }  // namespace hone

@@ -14,5 +14,7 @@ Json parts_json(std::span<const SessionPart> parts);
 
 // Of one of them: "layers 8 to 21 on cuda: weights 640 MB, keys and values up to 92 MB".
 std::string part_text(const Json& part);
+// Of two parts: "cpu and cuda work in turns: ...".
+std::string turns_text(std::span<const SessionPart> parts);
 
 }  // namespace hone
