@@ -7,6 +7,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <type_traits>
+#include <vector>
 
 #include "kernels/check.h"
 #include "kernels/shared_library.h"
@@ -127,14 +128,16 @@ class NcclGroup final : public DeviceGroup {
     for (const int64_t width : columns) counts.push_back(static_cast<size_t>(rows * width));
     call_on_stream(context_.stream, [this, x, to, counts](void* stream) {
       nccl_.must(nccl_.group_start(), "all-gather");
+      int fault = kSuccess;
       float* part = to;
-      for (size_t r = 0; r < counts.size(); part += counts[r++]) {
+      for (size_t r = 0; r < counts.size() && fault == kSuccess; part += counts[r++]) {
         const int root = static_cast<int>(r);
-        nccl_.must(nccl_.broadcast(root == rank_ ? x : part, part, counts[r], kFloat32, root,
-                                   communicator_, stream),
-                   "all-gather");
+        fault = nccl_.broadcast(root == rank_ ? x : part, part, counts[r], kFloat32, root,
+                                communicator_, stream);
       }
-      nccl_.must(nccl_.group_end(), "all-gather");
+      // After a fault, too: in a group that was left open an abort would be one of its calls.
+      const int end = nccl_.group_end();
+      nccl_.must(fault != kSuccess ? fault : end, "all-gather");
     });
   }
 
