@@ -39,7 +39,7 @@ def microbenchmarks(folder):
 
 def attention(folder):
     rows = {}
-    pattern = re.compile(r"(decode|prefill)\s+(\S+)\s+(\S+)\s+(d\d+) tokens\s+(\d+) length\s+(\d+):"
+    pattern = re.compile(r"(decode|prefill)\s+(\S+)\s+(\S+)\s+(d\d+)\s+tokens\s+(\d+) length\s+(\d+):"
                          r"\s+([\d.]+) us.*?([\d.]+) %\s+([\d.]+) TFLOP/s")
     for line in lines(folder, "attention"):
         found = pattern.match(line)
@@ -47,6 +47,22 @@ def attention(folder):
             name = f"{found[1]} {found[2]} {found[3]} {found[4]} {found[5]} over {found[6]}"
             rows[name] = {"us": float(found[7]), "share": float(found[8]) / 100,
                           "tflop_per_s": float(found[9])}
+    return rows
+
+
+def layers(folder):
+    """{kind of weights, tokens: {us, tflop_per_s, share of the library's bare bf16}}, of one layer."""
+    rows, tokens = {}, None
+    for line in lines(folder, "gemm"):
+        head = re.match(r"products of (\d+) tokens", line)
+        if head:
+            tokens = head[1]
+        figures = re.findall(r"[\d.]+", line[12:])
+        if not tokens or not re.fullmatch(r"[\d. ]+", line[12:]) or len(figures) < 4:
+            continue
+        share = figures.pop() if len(figures) % 2 else "1"
+        rows[f"{line[:12].strip()}, {tokens} tokens"] = {
+            "us": float(figures[-2]), "tflop_per_s": float(figures[-1]), "share": float(share)}
     return rows
 
 
@@ -81,6 +97,9 @@ def table(report):
     for name, row in report["attention"].items():
         rows.append((f"attention {name}", f"{row['us']:.1f} us",
                      f"{100 * row['share']:.0f} % of read bandwidth, {row['tflop_per_s']:.0f} TFLOP/s"))
+    for name, row in report["layers"].items():
+        rows.append((f"products of a layer, {name}", f"{row['us']:.1f} us",
+                     f"{row['tflop_per_s']:.0f} TFLOP/s, {100 * row['share']:.0f} % of bare bf16"))
     for name, row in report["models"].items():
         rate, flops = row["gigabytes_per_second"] or 0, row["gflops"] or 0
         share = f", {100 * rate / read:.0f} % of read bandwidth" if read else ""
@@ -121,6 +140,7 @@ def main():
         "read_gb_per_s": read,
         "products": products,
         "attention": attention(folder),
+        "layers": layers(folder),
         "models": models(folder),
         "peers": objects(folder, "peers"),
         "llama_bench": llama_bench(folder),
@@ -129,7 +149,7 @@ def main():
     rows = table(report)
     markdown = [f"{report['device']}; reads {read} GB/s", ""]
     markdown += ["| step | outcome | seconds | said |", "|---|---|---:|---|"]
-    markdown += [f"| {s['step']} | {s['outcome']} | {s['seconds']} | {s['said']} |"
+    markdown += [f"| {s['step']} | {s['outcome']} | {s['seconds']} | {s['said'].replace('|', '/')} |"
                  for s in report["steps"]]
     markdown += ["", "| what | figure | share |", "|---|---:|---|"]
     markdown += [f"| {a} | {b} | {c} |" for a, b, c in rows]

@@ -13,7 +13,7 @@ jobs+=($!)
 jobs+=($!)
 "$@" -x cu tests/bench/cuda_gemm_bench.cu kernels/codec/*.cpp $c/gemm*.cu \
   $c/{dense,norm,argmax,sample,embed,round_tokens}.cu $(ls $c/sparse*.cu 2> /dev/null) \
-  $c/{weights,runtime_cuda,staging_cuda,gemm_cublas}.cpp \
+  $c/{weights,block_codes,runtime_cuda,staging_cuda,faults,gemm_cublas}.cpp \
   kernels/parallel.cpp tests/cuda/device/convert_scalar.cpp -lcublasLt -o "$out/gemm_bench" &
 jobs+=($!)
 failed=0
