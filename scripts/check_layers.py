@@ -22,6 +22,7 @@ FLOORS = [
 KERNELS = {
     "kernels/check.h": 0.0, "kernels/dtype.h": 0.1, "kernels/formats.h": 0.2,
     "kernels/parallel.": 0.2, "kernels/host_memory.": 0.2, "kernels/probe.h": 0.2, "kernels/shared_library.h": 0.2,
+    "kernels/out_of_device_memory.h": 0.2,
     "kernels/convert.h": 0.2, "kernels/tensor_view.h": 0.3, "kernels/codec/": 0.4,
     "kernels/random.h": 0.1, "kernels/sample.h": 0.45,
     "kernels/kv_tile.": 0.45, "kernels/ops.h": 0.5, "kernels/device_group.h": 0.5, "kernels/backend.h": 0.6, "kernels/simt/": 0.7,
@@ -33,7 +34,8 @@ KERNELS = {
 PUBLIC_KERNELS = ("kernels/check.h", "kernels/dtype.h", "kernels/formats.h", "kernels/tensor_view.h",
                   "kernels/parallel.h", "kernels/kv_tile.h", "kernels/random.h", "kernels/sample.h", "kernels/ops.h", "kernels/backend.h",
                   "kernels/device_group.h", "kernels/open.h", "kernels/codec/codec.h", "kernels/probe.h",
-                  "kernels/convert.h", "kernels/host_memory.h", "kernels/shared_library.h")
+                  "kernels/convert.h", "kernels/host_memory.h", "kernels/shared_library.h",
+                  "kernels/out_of_device_memory.h")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 
 

@@ -4,15 +4,18 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "kernels/check.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/faults.h"
 #include "kernels/cuda/nccl.h"
 #include "kernels/cuda/probe.h"
 #include "kernels/cuda/staging.h"
 #include "kernels/cuda/weights.h"
+#include "kernels/out_of_device_memory.h"
 
 namespace hone {
 namespace cuda {
@@ -78,11 +81,13 @@ std::string detail_of(const DeviceInfo& device) {
 
 class CudaBackend final : public Backend {
  public:
-  CudaBackend(const DeviceInfo& device, std::string* why)
+  explicit CudaBackend(const DeviceInfo& device)
       : detail_(detail_of(device)), weights_(device.weight_piece) {
     context_.device = device;
-    context_.stream = make_stream();
-    context_.gemm = open_gemm_library(context_.stream, why);
+    std::string fault;
+    context_.gemm = open_gemm_library(&fault);
+    if (!fault.empty()) detail_ += "; " + fault + ", own kernels instead";
+    context_.stream = make_stream();  // last of what may throw: the destructor closes it
     auto* const context = reinterpret_cast<BackendContext*>(&context_);
 #define X(name, Args) run.name = {cuda::name, context};
     FOR_EACH_OP(X)
@@ -94,6 +99,16 @@ class CudaBackend final : public Backend {
     group_.reset();
     context_.gemm.reset();
     close_stream(context_.stream);
+  }
+
+  // Runs a kernel: throws where the plug-in has no code for the device, or the driver does not take
+  // it.
+  void try_kernel() {
+    auto* const x = reinterpret_cast<float*>(context_.scratch.reserve(sizeof(float)));
+    run.mul({.a = x, .b = x, .out = x, .count = 1});
+    float zero = 1;
+    copy_out(&zero, x, sizeof zero);
+    CHECK(zero == 0);
   }
 
   std::string_view name() const override { return "cuda"; }
@@ -178,9 +193,18 @@ class CudaBackend final : public Backend {
 }  // namespace cuda
 
 std::unique_ptr<Backend> open_cuda_device(int index, std::string* why) {
-  cuda::DeviceInfo device;
-  if (!cuda::open_device(index, &device, why)) return nullptr;
-  return std::make_unique<cuda::CudaBackend>(device, why);
+  cuda::DeviceInfo device = {.index = index};
+  try {
+    if (!cuda::open_device(index, &device, why)) return nullptr;
+    auto backend = std::make_unique<cuda::CudaBackend>(device);
+    backend->try_kernel();
+    return backend;
+  } catch (const OutOfDeviceMemory& fault) {  // another program has it
+    *why = cuda::unusable(device, fault.what());
+  } catch (const std::runtime_error& fault) {
+    *why = cuda::unusable(device, fault.what());
+  }
+  return nullptr;
 }
 
 }  // namespace hone

@@ -1,4 +1,4 @@
-// Own kernels for products of dense matrices, for where there is no library: 64 x 64 tiles in
+// Own kernels for products of dense matrices, for where the library has none: 64 x 64 tiles in
 // shared memory, two of them in flight, multiplied by mma.sync; F32 by plain multiply-adds.
 #include "kernels/cuda/dense.h"
 
@@ -171,7 +171,7 @@ void run(Context& context, const Operand& x, const Operand& weight, int64_t row_
 }  // namespace
 
 void multiply(Context& context, const GemmLibrary::Product& p) {
-  if (context.gemm) return context.gemm->multiply(context.stream, p);
+  if (context.gemm && context.gemm->multiply(context.stream, p)) return;
   const Result<float> result{p.out, p.out_stride, p.bias, p.add, p.add_stride, p.factor};
   const int64_t size = p.type == DType::kF32 ? 4 : 2;
   const Operand x = operand(p.x, p.tokens, p.x_stride * size);

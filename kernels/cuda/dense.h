@@ -1,5 +1,5 @@
 // Products of dense matrices whose elements are ready for the tensor cores: the library's where
-// there is one, else own kernels (dense.cu).
+// it has a kernel for them, else own kernels (dense.cu).
 #pragma once
 
 #include "kernels/cuda/cuda_ops.h"

@@ -9,6 +9,8 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include "kernels/cuda/runtime.h"
 
@@ -108,10 +110,10 @@ class Plan {
   // False where the library has no kernel.
   bool choose(cublasLtHandle_t handle, const Call& c) {
     const int64_t size = info(c.type).block_bytes;
-    cublasLtMatmulPreference_t preference = nullptr;
-    must(cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
+    cublasLtMatmulPreferenceOpaque_t preference;
+    must(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t which, auto value) {
-      must(cublasLtMatmulPreferenceSetAttribute(preference, which, &value, sizeof value),
+      must(cublasLtMatmulPreferenceSetAttribute(&preference, which, &value, sizeof value),
            "cublasLtMatmulPreferenceSetAttribute");
     };
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
@@ -123,8 +125,7 @@ class Plan {
     cublasLtMatmulHeuristicResult_t found{};
     int count = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
-        handle, operation_, weight_, x_, add_, out_, preference, 1, &found, &count);
-    cublasLtMatmulPreferenceDestroy(preference);
+        handle, operation_, weight_, x_, add_, out_, &preference, 1, &found, &count);
     if (status != CUBLAS_STATUS_SUCCESS || count == 0) return false;
     algorithm_ = found.algo;
     return true;
@@ -161,64 +162,61 @@ class Plan {
   cublasLtMatmulAlgo_t algorithm_{};
 };
 
+struct CloseHandle {
+  void operator()(cublasLtHandle_t handle) const { cublasLtDestroy(handle); }
+};
+using Handle = std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, CloseHandle>;
+
 class Cublas final : public GemmLibrary {
  public:
-  explicit Cublas(cublasLtHandle_t handle)
-      : handle_(handle), workspace_(allocate_device(kWorkspaceBytes)) {}
-  ~Cublas() override {
-    plans_.clear();
-    release_device(workspace_);
-    cublasLtDestroy(handle_);
-  }
+  explicit Cublas(Handle handle)
+      : handle_(std::move(handle)), workspace_(allocate_device(kWorkspaceBytes)) {}
+  Cublas(const Cublas&) = delete;
+  Cublas& operator=(const Cublas&) = delete;
+  ~Cublas() override { release_device(workspace_); }
 
-  void multiply(simt::Stream stream, const Product& p) override {
-    const Call call{p.type,          p.tokens,     p.rows,       p.columns, p.x_stride,
-                    p.weight_stride, p.out_stride, p.add_stride, p.x,       p.weight,
-                    p.out,           p.bias,       p.add,        p.factor};
-    Plan* const plan = plan_for(call);
-    if (!plan) {
-      throw std::runtime_error("cuBLASLt has no kernel for a product of " +
-                               std::to_string(p.tokens) + " tokens, " + std::to_string(p.rows) +
-                               " rows and " + std::to_string(p.columns) + " columns");
-    }
-    plan->run(handle_, stream, call, workspace_);
+  bool multiply(simt::Stream stream, const Product& p) override {
+    return multiply(stream,
+                    {p.type, p.tokens, p.rows, p.columns, p.x_stride, p.weight_stride, p.out_stride,
+                     p.add_stride, p.x, p.weight, p.out, p.bias, p.add, p.factor});
   }
-
   bool multiply(simt::Stream stream, const IntegerProduct& p) override {
-    const Call call{DType::kI8,      p.tokens,     p.rows,  p.columns, p.x_stride,
-                    p.weight_stride, p.out_stride, 0,       p.x,       p.weight,
-                    p.out,           nullptr,      nullptr, 1};
-    Plan* const plan = plan_for(call);
-    if (plan) plan->run(handle_, stream, call, workspace_);
-    return plan != nullptr;
+    return multiply(stream, {DType::kI8, p.tokens, p.rows, p.columns, p.x_stride, p.weight_stride,
+                             p.out_stride, 0, p.x, p.weight, p.out, nullptr, nullptr, 1});
   }
 
  private:
-  // Null where the library has no kernel.
-  Plan* plan_for(const Call& call) {
-    const auto [at, is_new] = plans_.try_emplace(key_of(call));
-    if (is_new) {
-      at->second = std::make_unique<Plan>(call);
-      if (!at->second->choose(handle_, call)) at->second.reset();
-    }
-    return at->second.get();
+  bool multiply(simt::Stream stream, const Call& call) {
+    Plan* const plan = plan_for(call);
+    if (plan) plan->run(handle_.get(), stream, call, workspace_);
+    return plan != nullptr;
   }
 
-  cublasLtHandle_t handle_;
+  // Null where the library has no kernel.
+  Plan* plan_for(const Call& call) {
+    const Key key = key_of(call);
+    const auto known = plans_.find(key);
+    if (known != plans_.end()) return known->second.get();
+    auto plan = std::make_unique<Plan>(call);
+    if (!plan->choose(handle_.get(), call)) plan.reset();
+    return plans_.emplace(key, std::move(plan)).first->second.get();
+  }
+
+  Handle handle_;
   void* workspace_;
   std::map<Key, std::unique_ptr<Plan>> plans_;
 };
 
 }  // namespace
 
-std::unique_ptr<GemmLibrary> open_gemm_library(simt::Stream, std::string* why) {
+std::unique_ptr<GemmLibrary> open_gemm_library(std::string* why) {
   cublasLtHandle_t handle = nullptr;
   const cublasStatus_t status = cublasLtCreate(&handle);
   if (status != CUBLAS_STATUS_SUCCESS) {
     *why = std::string("cuBLASLt does not open: ") + cublasLtGetStatusString(status);
     return nullptr;
   }
-  return std::make_unique<Cublas>(handle);
+  return std::make_unique<Cublas>(Handle(handle));
 }
 
 }  // namespace hone::cuda

@@ -52,20 +52,20 @@ double best_seconds(simt::Stream stream, const uint32_t* word, const Body& body)
 }
 
 double product_rate(Context& context, std::byte* memory, const uint32_t* word) {
-  if (!context.gemm) return 0;
   const auto n = static_cast<size_t>(kProductSize);
-  const double seconds = best_seconds(context.stream, word, [&] {
-    context.gemm->multiply(context.stream, {.type = DType::kBF16,
-                                            .x = memory,
-                                            .weight = memory + 2 * n * n,
-                                            .out = reinterpret_cast<float*>(memory + 4 * n * n),
-                                            .tokens = kProductSize,
-                                            .rows = kProductSize,
-                                            .columns = kProductSize,
-                                            .x_stride = kProductSize,
-                                            .weight_stride = kProductSize,
-                                            .out_stride = kProductSize});
-  });
+  const GemmLibrary::Product product = {.type = DType::kBF16,
+                                        .x = memory,
+                                        .weight = memory + 2 * n * n,
+                                        .out = reinterpret_cast<float*>(memory + 4 * n * n),
+                                        .tokens = kProductSize,
+                                        .rows = kProductSize,
+                                        .columns = kProductSize,
+                                        .x_stride = kProductSize,
+                                        .weight_stride = kProductSize,
+                                        .out_stride = kProductSize};
+  if (!context.gemm || !context.gemm->multiply(context.stream, product)) return 0;
+  const double seconds =
+      best_seconds(context.stream, word, [&] { context.gemm->multiply(context.stream, product); });
   return 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n) / seconds;
 }
 
@@ -75,11 +75,11 @@ MachinePeaks measure_peaks(Context& context) {
   constexpr size_t kSum = 256;
   const size_t bytes = std::min(kArrayBytes, free_device_bytes() / 2 / 256 * 256);
   if (bytes < 2 * kSum) return {};
-  auto* const memory = static_cast<std::byte*>(allocate_device(bytes));
+  Scratch scratch(context.stream);
+  std::byte* const memory = scratch.reserve(bytes);
   auto* const sum = reinterpret_cast<uint32_t*>(memory);
   auto* const array = reinterpret_cast<uint32_t*>(memory + kSum);
   const auto words = static_cast<int64_t>((bytes - kSum) / sizeof(uint32_t));
-  fill_zero(context.stream, memory, bytes);
   const auto blocks =
       static_cast<unsigned>(kBlocksPerMultiprocessor * context.device.multiprocessors);
   const double seconds = best_seconds(context.stream, sum, [&] {
@@ -88,7 +88,6 @@ MachinePeaks measure_peaks(Context& context) {
   MachinePeaks peaks = {.read_bytes_per_second = static_cast<double>(4 * words) / seconds};
   const auto n = static_cast<size_t>(kProductSize);
   if (8 * n * n <= bytes) peaks.flops_per_second = product_rate(context, memory, sum);
-  release_device(memory);
   return peaks;
 }
 

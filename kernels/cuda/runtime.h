@@ -24,12 +24,12 @@ struct DeviceInfo {
   size_t weight_piece = size_t{64} << 20;  // matrices lie together in pieces of so many bytes
 };
 
-// Chooses device `index` for this thread and reads its properties. False, and *why, when there is
-// no such device or no driver: "cuda: no NVIDIA driver here (CUDA driver version is insufficient)".
+// Chooses device `index` for this thread and reads its properties. False, and *why (faults.h),
+// where there is none that hone's kernels run on.
 bool open_device(int index, DeviceInfo* device, std::string* why);
 size_t free_device_bytes();
 
-// Throws std::bad_alloc.
+// Throws OutOfDeviceMemory.
 void* allocate_device(size_t bytes);
 void release_device(void* memory);
 // In the stream's order. copy_to_host returns when the bytes are there. To the device: staging.h.
@@ -80,7 +80,8 @@ class GemmLibrary {
     const float* add = nullptr;   // [tokens, rows], add_stride apart, or null
     int64_t add_stride = 0;
   };
-  virtual void multiply(simt::Stream stream, const Product& product) = 0;
+  // False where the library has no kernel for such a product; it is asked once for each shape.
+  virtual bool multiply(simt::Stream stream, const Product& product) = 0;
   // int8 x int8 -> int32, exact.
   struct IntegerProduct {
     const int8_t* x;
@@ -89,10 +90,9 @@ class GemmLibrary {
     int64_t tokens, rows, columns;
     int64_t x_stride, weight_stride, out_stride;
   };
-  // False where the library has no kernel for the shape.
   virtual bool multiply(simt::Stream stream, const IntegerProduct& product) = 0;
 };
-// Null where there is none.
-std::unique_ptr<GemmLibrary> open_gemm_library(simt::Stream stream, std::string* why);
+// Null where there is none; *why: where it should be and does not open.
+std::unique_ptr<GemmLibrary> open_gemm_library(std::string* why);
 
 }  // namespace hone::cuda

@@ -1,10 +1,12 @@
 // runtime.h over the CUDA runtime.
 #include <cuda_runtime.h>
 
-#include <new>
+#include <cstdlib>
 #include <stdexcept>
 
+#include "kernels/cuda/faults.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/out_of_device_memory.h"
 
 namespace hone::cuda {
 namespace {
@@ -15,6 +17,18 @@ int attribute(cudaDeviceAttr which, int device) {
   int value = 0;
   must(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
   return value;
+}
+
+DriverState driver_state() {
+  DriverState state;
+  const cudaError_t error = cudaGetDeviceCount(&state.devices);
+  state.too_old = error == cudaErrorInsufficientDriver;
+  if (error != cudaSuccess) state.error = cudaGetErrorString(error);
+  cudaDriverGetVersion(&state.driver);
+  cudaRuntimeGetVersion(&state.runtime);
+  const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible) state.visible = visible;
+  return state;
 }
 
 class CudaRecording final : public Recording {
@@ -36,17 +50,8 @@ class CudaRecording final : public Recording {
 }  // namespace
 
 bool open_device(int index, DeviceInfo* device, std::string* why) {
-  int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error != cudaSuccess || count == 0) {
-    *why = "cuda: no NVIDIA device here";
-    if (error != cudaSuccess) *why += std::string(" (") + cudaGetErrorString(error) + ")";
-    return false;
-  }
-  if (index < 0 || index >= count) {
-    *why = "cuda: no device " + std::to_string(index) + "; there are " + std::to_string(count);
-    return false;
-  }
+  *why = no_device(driver_state(), index);
+  if (!why->empty()) return false;
   must(cudaSetDevice(index), "cudaSetDevice");
   cudaDeviceProp properties;
   must(cudaGetDeviceProperties(&properties, index), "cudaGetDeviceProperties");
@@ -60,7 +65,8 @@ bool open_device(int index, DeviceInfo* device, std::string* why) {
              .shared_bytes =
                  static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index)),
              .total_bytes = properties.totalGlobalMem};
-  return true;
+  *why = no_kernels(*device);
+  return why->empty();
 }
 
 size_t free_device_bytes() {
@@ -74,7 +80,7 @@ void* allocate_device(size_t bytes) {
   const cudaError_t error = cudaMalloc(&memory, bytes);
   if (error == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // not sticky: clears it
-    throw std::bad_alloc();
+    throw OutOfDeviceMemory(out_of_memory(bytes, free_device_bytes()));
   }
   must(error, "cudaMalloc");
   return memory;

@@ -8,7 +8,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "kernels/cuda/faults.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/out_of_device_memory.h"
 
 namespace hone::cuda {
 namespace {
@@ -37,11 +39,8 @@ void require_no_recording(const char* what) {
 // Few multiprocessors, so that small shapes already fill them more than once. A device for each of
 // a few ranks.
 bool open_device(int index, DeviceInfo* device, std::string* why) {
-  constexpr int kDevices = 4;
-  if (index < 0 || index >= kDevices) {
-    *why = "cuda: no device " + std::to_string(index) + "; there are " + std::to_string(kDevices);
-    return false;
-  }
+  *why = no_device({.devices = 4}, index);
+  if (!why->empty()) return false;
   *device = {.name = "emulator",
              .bus_id = "0000:00:00.0",
              .index = index,
@@ -55,7 +54,13 @@ bool open_device(int index, DeviceInfo* device, std::string* why) {
 
 size_t free_device_bytes() { return emu::config().device_bytes - emu::device_bytes_in_use(); }
 
-void* allocate_device(size_t bytes) { return emu::device_alloc(bytes); }
+void* allocate_device(size_t bytes) {
+  try {
+    return emu::device_alloc(bytes);
+  } catch (const std::bad_alloc&) {
+    throw OutOfDeviceMemory(out_of_memory(bytes, free_device_bytes()));
+  }
+}
 void release_device(void* memory) { emu::device_free(memory); }
 
 void fill_zero(simt::Stream, void* memory, size_t bytes) {
@@ -109,6 +114,6 @@ std::unique_ptr<Recording> end_recording(simt::Stream) {
   return std::make_unique<EmulatedRecording>(std::move(*std::exchange(under_way, nullptr)));
 }
 
-std::unique_ptr<GemmLibrary> open_gemm_library(simt::Stream, std::string*) { return nullptr; }
+std::unique_ptr<GemmLibrary> open_gemm_library(std::string*) { return nullptr; }
 
 }  // namespace hone::cuda

@@ -272,7 +272,8 @@ SIMT_DEVICE float fast_rsqrt(float x) { return rsqrtf(x); }
 // ---- host side ----
 
 inline void cuda_check(cudaError_t e, const char* what) {
-  if (e != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(e));
+  if (e == cudaSuccess) return;
+  throw std::runtime_error(std::string("cuda: ") + what + ": " + cudaGetErrorString(e));
 }
 
 struct Stream {

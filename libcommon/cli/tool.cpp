@@ -13,6 +13,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "kernels/out_of_device_memory.h"
 #include "libcommon/base/log.h"
 #include "libcommon/cli/texts.h"
 #include "libcommon/ranks/launch.h"
@@ -174,6 +175,8 @@ ExitCode guarded(const std::function<ExitCode()>& body) {
     return body();
   } catch (const Error& error) {
     return report(error.what(), error.code());
+  } catch (const OutOfDeviceMemory& error) {
+    return report(error.what(), ExitCode::kResource);
   } catch (const std::bad_alloc&) {
     return report(kOutOfMemory, ExitCode::kResource);
   } catch (const std::length_error&) {  // a vector of more bytes than there are addresses

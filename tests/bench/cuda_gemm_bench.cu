@@ -181,16 +181,16 @@ double bare(Bench& bench, const Shape& s) {
   }
   const double seconds = time_of(bench, 4, [&](int) {
     for (int i = 0; i < s.matrices; ++i) {
-      bench.context.gemm->multiply(bench.context.stream, {.type = DType::kBF16,
-                                                          .x = x,
-                                                          .weight = weights[i],
-                                                          .out = outs[i],
-                                                          .tokens = t,
-                                                          .rows = s.rows[i],
-                                                          .columns = s.columns,
-                                                          .x_stride = s.columns,
-                                                          .weight_stride = s.columns,
-                                                          .out_stride = s.rows[i]});
+      CHECK(bench.context.gemm->multiply(bench.context.stream, {.type = DType::kBF16,
+                                                                .x = x,
+                                                                .weight = weights[i],
+                                                                .out = outs[i],
+                                                                .tokens = t,
+                                                                .rows = s.rows[i],
+                                                                .columns = s.columns,
+                                                                .x_stride = s.columns,
+                                                                .weight_stride = s.columns,
+                                                                .out_stride = s.rows[i]}));
     }
   });
   free_arrays();
@@ -422,7 +422,7 @@ int run(int argc, char** argv) {
     return 1;
   }
   bench.context.stream = make_stream();
-  bench.context.gemm = open_gemm_library(bench.context.stream, &why);
+  bench.context.gemm = open_gemm_library(&why);
   std::vector<int64_t> tokens, chunks;
   bool all = true, wants_gemm = false, wants_small = false, wants_place = false;
   for (int i = 1; i < argc; ++i) {

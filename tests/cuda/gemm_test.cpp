@@ -2,6 +2,7 @@
 // and weights are rounded to 16 bits on the way: tolerances are those of the formats.
 #include <cmath>
 
+#include "kernels/cuda/cuda_ops.h"
 #include "tests/cuda/fixture.h"
 
 using namespace hone;
@@ -99,7 +100,58 @@ std::string check(const Case& c) {
                                tolerance_of(c.matrix.view(), placed));
 }
 
+// The vendor's library as it is where it has a kernel for nothing.
+class Refusing final : public cuda::GemmLibrary {
+ public:
+  explicit Refusing(int* asked) : asked_(asked) {}
+  bool multiply(simt::Stream, const Product&) override { return ++*asked_ < 0; }
+  bool multiply(simt::Stream, const IntegerProduct&) override { return ++*asked_ < 0; }
+
+ private:
+  int* asked_;
+};
+
+// A product on the device with a library of the test's own, or none.
+std::vector<float> with_library(const Case& c, const WeightView& placed,
+                                std::unique_ptr<cuda::GemmLibrary> library) {
+  const auto x = upload(c.x), out = unwritten<float>(size(c.tokens * placed.rows));
+  x.download();  // it is there: what follows has a stream of its own
+  cuda::Context context;
+  std::string why;
+  REQUIRE(cuda::open_device(0, &context.device, &why));
+  context.device.shared_bytes = 0;  // no route for tens of tokens
+  context.gemm = std::move(library);
+  context.stream = cuda::make_stream();
+  cuda::matmul(reinterpret_cast<BackendContext&>(context),
+               {.x = x.get(), .weight = placed, .out = out.get(), .tokens = c.tokens});
+  std::vector<float> result(out.size());
+  cuda::copy_to_host(context.stream, result.data(), out.get(), result.size() * sizeof(float));
+  cuda::close_stream(context.stream);
+  return result;
+}
+
 }  // namespace
+
+TEST_CASE("gemm: what the library has no kernel for, the own kernels multiply") {
+  const Storage kinds[] = {
+      {.name = "F32", .type = DType::kF32},
+      {.name = "F16", .type = DType::kF16},
+      {.name = "BF16", .type = DType::kBF16},
+      {.name = "I8", .type = DType::kI8, .group = 32},
+      {.name = "W8A8", .type = DType::kI8, .group = kPerRow, .quantize_input = true}};
+  for (const Storage& storage : kinds) {
+    const StoredMatrix matrix(storage, 19, 96, 1);
+    const WeightView placed = place(matrix);
+    const Case c{matrix, normal_floats(17 * 96, 2), 17};
+    int asked = 0;
+    const auto refused = with_library(c, placed, std::make_unique<Refusing>(&asked));
+    CHECK_MESSAGE(asked > 0, storage.name);
+    CHECK_MESSAGE(tolerance::same_bytes(refused, with_library(c, placed, nullptr)), storage.name);
+    CHECK_MESSAGE(tolerance::difference(refused, on_reference(c), dot_magnitudes(c),
+                                        tolerance_of(c.matrix.view(), placed)) == "",
+                  storage.name);
+  }
+}
 
 TEST_CASE("gemm: every storage") {
   for (const Storage& storage : storages()) {

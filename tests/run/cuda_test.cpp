@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "kernels/open.h"
+#include "kernels/out_of_device_memory.h"
 #include "libcommon/base/error.h"
 #include "libcommon/graph/fuse_run.h"
 #include "libcommon/run/batch.h"
@@ -322,6 +323,14 @@ TEST_CASE("cuda: what does not fit the device is refused with the figures") {
                   Error);
   const auto fallen_back = Session::create(model, {.device = "auto", .context = 1500000});
   CHECK(fallen_back->backend_name() == "cpu");
+}
+
+// Across the plug-in's border, as the tools catch it.
+TEST_CASE("cuda: device memory that runs out is said to be the device's") {
+  if (!has_cuda()) return;
+  std::string why;
+  const auto backend = open_backend("cuda", 1, &why);
+  CHECK_THROWS_AS(backend->allocate(size_t{1} << 48), OutOfDeviceMemory);
 }
 
 TEST_CASE("cuda: fused chains compute what their ops do") {
