@@ -346,7 +346,9 @@ void bench_small(Bench& bench) {
   const SampleRow row = {.scale = distance_scale(0.8), .top_k = 40, .top_p = 0.9};
   auto* const settings = static_cast<SampleRow*>(allocate_device(sizeof row));
   auto* const drawn = static_cast<Sampled*>(allocate_device(sizeof(Sampled)));
-  copy_to_device(context.stream, settings, &row, sizeof row);
+  simt::cuda_check(cudaMemcpyAsync(settings, &row, sizeof row, cudaMemcpyHostToDevice,
+                                   bench.context.stream.handle),
+                   "copy to the device");
   print_op("sample 1 x 128256, top-k and top-p",
            time_of(bench, 100,
                    [&](int) {
