@@ -7,7 +7,9 @@ set(HONE_CUDA_ARCHITECTURES "80-real;86-real;89-real;90a-real;120-real;90-virtua
 work on one machine its own alone: 90a-real")
 
 set(HONE_HAS_CUDA OFF)
-if(HONE_SANITIZE OR HONE_FOLDERS)
+if(HONE_SANITIZE MATCHES "address" AND NOT HONE_FOLDERS)
+  set(HONE_CUDA EMULATED)
+elseif(HONE_SANITIZE OR HONE_FOLDERS)
   set(HONE_CUDA OFF)
 endif()
 if(HONE_CUDA STREQUAL "AUTO")

@@ -19,6 +19,9 @@ namespace {
 
 using namespace test;  // NOLINT: the tests' vocabulary
 
+// Left out where the emulator is sanitized: minutes (scripts/test).
+const doctest::test_suite kLong("long");
+
 // The emulated plug-in of this build, where it has one.
 std::string emulated_plugin() {
   Dl_info info;
@@ -67,7 +70,7 @@ constexpr double kLogits = 2e-5;
 // neighbour.
 constexpr double kNeighbours = 0.1;
 
-TEST_CASE("cuda: logits and greedy ids of every tiny model") {
+TEST_CASE("cuda: logits and greedy ids of every tiny model" * kLong) {
   if (!has_cuda()) return;
   for (const std::string& name : tiny_models()) {
     CAPTURE(name);
@@ -96,7 +99,8 @@ TEST_CASE("cuda: logits and greedy ids of every tiny model") {
 // Activations that lie next to the middle of two int8 may round the one way here and the other way
 // there, because sums before them were added in another order: then logits differ by what a step of
 // one activation does, and by all that follows in the text. Else they differ as those of f32 do.
-TEST_CASE("cuda: W8A8 of 2:4 gives the CPU's logits, and seldom those of a neighbouring int8") {
+TEST_CASE("cuda: W8A8 of 2:4 gives the CPU's logits, and seldom those of a neighbouring int8" *
+          kLong) {
   if (!has_cuda()) return;
   const StoredModel stored("w8a8", true);
   SessionOptions options = unrounded(8, 1);
@@ -117,7 +121,7 @@ TEST_CASE("cuda: W8A8 of 2:4 gives the CPU's logits, and seldom those of a neigh
   CHECK(same >= kTokens * 3 / 4);
 }
 
-TEST_CASE("cuda: texts decoded together, a growing cache, another device memory") {
+TEST_CASE("cuda: texts decoded together, a growing cache, another device memory" * kLong) {
   if (!has_cuda()) return;
   const auto model = load(testdata("tiny-llama"));
   const std::vector<std::vector<int32_t>> prompts = {{5, 6, 7}, {9}, {11, 12, 13, 14, 15, 16}};
@@ -150,7 +154,7 @@ std::vector<GenerateResult> sampled(const std::shared_ptr<const LoadedModel>& mo
   return generate(*session, requests);
 }
 
-TEST_CASE("cuda: sampled texts are the CPU's, with and without recorded steps") {
+TEST_CASE("cuda: sampled texts are the CPU's, with and without recorded steps" * kLong) {
   if (!has_cuda()) return;
   const auto model = load(testdata("tiny-llama"));
   for (const bool penalties : {false, true}) {
@@ -244,7 +248,8 @@ TEST_CASE("cuda: the limit of a split model lies between those of its parts") {
   }
 }
 
-TEST_CASE("cuda: a split model's texts are the CPU's, sampled, side by side, as caches grow") {
+TEST_CASE("cuda: a split model's texts are the CPU's, sampled, side by side, as caches grow" *
+          kLong) {
   if (!has_cuda()) return;
   const auto model = load(testdata("tiny-qwen3"));
   SessionOptions options = unrounded(300, 2);
@@ -333,7 +338,7 @@ TEST_CASE("cuda: device memory that runs out is said to be the device's") {
   CHECK_THROWS_AS(backend->allocate(size_t{1} << 48), OutOfDeviceMemory);
 }
 
-TEST_CASE("cuda: fused chains compute what their ops do") {
+TEST_CASE("cuda: fused chains compute what their ops do" * kLong) {
   if (!has_cuda()) return;
   std::string why;
   for (const char* name : {"tiny-llama", "tiny-qwen3", "tiny-gpt2", "tiny-bloom"}) {
