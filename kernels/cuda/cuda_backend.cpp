@@ -176,7 +176,7 @@ class CudaBackend final : public Backend {
     group_ = join_nccl(context_, member, why);
     return group_ != nullptr;
   }
-  void leave_group() override { group_.reset(); }
+  void leave_group() override { leave_alone(std::move(group_)); }
   DeviceGroup* group() override { return group_.get(); }
 
  private:

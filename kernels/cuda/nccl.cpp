@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <numeric>
 #include <stdexcept>
 #include <type_traits>
@@ -87,8 +88,15 @@ class NcclGroup final : public DeviceGroup {
         transport_(version_of(nccl)),
         rank_(rank),
         communicator_(communicator) {}
-  // Work that is left waits for a rank that failed: only an abort ends it.
-  ~NcclGroup() override { (is_idle(context_.stream) ? nccl_.destroy : nccl_.abort)(communicator_); }
+  // NCCL ends a communicator when all ranks of the machine do. Where this rank fails, the others
+  // wait in their streams; where another did, work is left that waits for it: then only an abort
+  // returns.
+  ~NcclGroup() override {
+    const bool together =
+        !abandoned_ && std::uncaught_exceptions() == 0 && is_idle(context_.stream);
+    (together ? nccl_.destroy : nccl_.abort)(communicator_);
+  }
+  void abandon() { abandoned_ = true; }
 
   std::string_view transport() const override { return transport_; }
 
@@ -146,6 +154,7 @@ class NcclGroup final : public DeviceGroup {
   std::string transport_;
   int rank_;
   void* communicator_;
+  bool abandoned_ = false;
 };
 
 }  // namespace
@@ -175,6 +184,10 @@ std::unique_ptr<DeviceGroup> join_nccl(Context& context, const GroupMember& memb
     return nullptr;
   }
   return std::make_unique<NcclGroup>(*nccl, context, member.rank, communicator);
+}
+
+void leave_alone(std::unique_ptr<DeviceGroup> group) {
+  if (group) static_cast<NcclGroup&>(*group).abandon();
 }
 
 }  // namespace hone::cuda

@@ -16,5 +16,7 @@ std::string new_nccl_id(std::string* why);
 // outlive the group, recordings of its work must not.
 std::unique_ptr<DeviceGroup> join_nccl(Context& context, const GroupMember& member,
                                        std::string* why);
+// Ends what join_nccl() gave, or null, without the other ranks: some may not have joined.
+void leave_alone(std::unique_ptr<DeviceGroup> group);
 
 }  // namespace hone::cuda
