@@ -126,7 +126,9 @@ for bench in matvec attention gemm; do step_of "$bench" 100 "$out/${bench}_bench
 for shape in llama-3.1-8b llama-3.2-1b; do
   for scheme in none w4a16 w8a16; do
     $quick && [ "$scheme" != none ] && continue
-    step_of "decode_${shape}_$scheme" 100 "$benchmark" "random:$shape" --scheme "$scheme" \
+    quantized=(--scheme "$scheme")
+    [ "$scheme" != none ] || quantized=()
+    step_of "decode_${shape}_$scheme" 100 "$benchmark" "random:$shape" "${quantized[@]}" \
       --device cuda --prefill 512,2048 --decode 128 --repetitions 3 --json
   done
 done
