@@ -8,6 +8,7 @@
 #include "hwy/highway.h"
 #include "kernels/cpu/int8_blocks-inl.h"
 #include "kernels/cpu/int8_kernels-inl.h"
+#include "kernels/cpu/int8_one_blocks-inl.h"
 #include "kernels/cpu/int8_product-inl.h"
 #include "kernels/cpu/int8_super_blocks-inl.h"
 

@@ -108,24 +108,43 @@ HWY_INLINE Ints sum_runs(const uint8_t* codes, const int8_t* quads, int64_t coun
   return sum_blocks(fours);
 }
 
+// ---- Memory that a thread keeps, for the product that it is at.
+
+struct RowScratch {
+  LineVector<float> terms;      // of kLanes rows
+  LineVector<int8_t> quads;     // activations in another order
+  LineVector<int32_t> offsets;  // what zero points take away, of each run
+};
+
+inline RowScratch& row_scratch() {
+  thread_local RowScratch scratch;
+  return scratch;
+}
+
 // ---- Rows. What RowByRow walks through:
 //
-//   start(row)                  goes to a row
-//   terms<kAll>(run, count, x)  lane i: the sum of run + i, codes times integers without their zero
-//                               points, times its scale. count <= kLanes, all of them where kAll
+//   kRuns                           runs that it takes at once, whole vectors of terms
+//   prepare(x)                      before a token's first row: lays out anew what terms need of it
+//   start(row)                      goes to a row
+//   terms<kAll>(run, count, x, to)  to[i]: the sum of run + i, codes times integers without their
+//                                   zero points, times its scale. count <= kRuns, all of them where
+//                                   kAll; beyond them it may write anything, up to kRuns in all
 
 // Of I8 and packed integers of 2, 4 or 8 bits, kBytes a run.
 template <class Rows, int64_t kBytes>
 class PlainRow {
  public:
+  static constexpr int64_t kRuns = kLanes;
+
   explicit PlainRow(const WeightView& w) : w_(w), values_(w) {}
+  static void prepare(const Int8Part&) {}
   void start(int64_t row) {
     values_.start(row);
     codes_ = reinterpret_cast<const uint8_t*>(w_.payload + row * w_.row_stride);
   }
 
   template <bool kAll>
-  HWY_INLINE Floats terms(int64_t run, int64_t count, const Int8Part& x) const {
+  HWY_INLINE void terms(int64_t run, int64_t count, const Int8Part& x, float* to) const {
     const Tag<int32_t> d;
     const Ints sums =
         sum_runs<Rows, kBytes, kAll>(codes_ + run * kBytes, x.quads + run * x.run, count);
@@ -133,7 +152,7 @@ class PlainRow {
     Ints offsets = hn::Mul(hn::Set(d, Rows::zero()), x_sums);
     if (w_.zeros) offsets = hn::Add(offsets, hn::Mul(values_.zeros(run, count), x_sums));
     const Floats exact = hn::ConvertTo(kFloatTag, hn::Sub(sums, offsets));
-    return hn::Mul(exact, values_.scales(run, count));
+    hn::StoreU(hn::Mul(exact, values_.scales(run, count)), kFloatTag, to);
   }
 
  private:
@@ -142,72 +161,6 @@ class PlainRow {
   const uint8_t* codes_ = nullptr;
 };
 
-#if HWY_TARGET == HWY_AVX3
-// Of Q8_0: kLanes blocks, one after the other.
-class Q8_0Row {
- public:
-  explicit Q8_0Row(const WeightView& w) : w_(w) {}
-  void start(int64_t row) {
-    blocks_ = reinterpret_cast<const BlockQ8_0*>(w_.payload + row * w_.row_stride);
-  }
-
-  template <bool kAll>
-  HWY_INLINE Floats terms(int64_t run, int64_t count, const Int8Part& x) const {
-    BlockQ8_0 padded[kAll ? 1 : kLanes] = {};
-    const BlockQ8_0* blocks = blocks_ + run;
-    if constexpr (!kAll) blocks = std::copy_n(blocks, count, padded) - count;
-    const Ints sums = sum_blocks_of_row(blocks, x.quads + run * x.run);
-    const Ints offsets = hn::ShiftLeft<7>(hn::LoadU(Tag<int32_t>(), x.sums + run));
-    return hn::Mul(hn::ConvertTo(kFloatTag, hn::Sub(sums, offsets)), scales(blocks));
-  }
-
- private:
-  // Of codes + 128. A vector has two runs, which sum_four leaves in the halves of vectors.
-  static HWY_INLINE Ints sum_blocks_of_row(const BlockQ8_0* blocks, const int8_t* quads) {
-    Ints fours[2];
-    HONE_UNROLL for (int i = 0; i < 2; ++i) {
-      Ints pairs[4];
-      HONE_UNROLL for (int k = 0; k < 4; ++k) {
-        const int pair = 4 * i + k;
-        const Words codes = load_codes(blocks[2 * pair], blocks[2 * pair + 1]);
-        pairs[k] = add_products_at<RunKind::kPlain>(hn::Zero(Tag<int32_t>()), codes,
-                                                    quads + pair * kVectorBytes);
-      }
-      fours[i] = sum_four(pairs[0], pairs[1], pairs[2], pairs[3]);
-    }
-    const __m512i low = _mm512_shuffle_i32x4(fours[0].raw, fours[1].raw, 0x88);
-    const __m512i high = _mm512_shuffle_i32x4(fours[0].raw, fours[1].raw, 0xdd);
-    const __m512i order = _mm512_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15);
-    return Ints{_mm512_permutexvar_epi32(order, _mm512_add_epi32(low, high))};
-  }
-
-  static HWY_INLINE Words load_codes(const BlockQ8_0& first, const BlockQ8_0& second) {
-    __m256i low;  // in the order of the program, as load_in_order
-    asm volatile("vmovdqu %1, %0" : "=x"(low) : "m"(first.q));
-    return Words{_mm512_xor_si512(join(low, load_32(second.q)), _mm512_set1_epi8(-128))};
-  }
-
-  // Block i's scale is word 17i: each two vectors have four of them, all at 17i modulo their words.
-  static HWY_INLINE Floats scales(const BlockQ8_0* blocks) {
-    alignas(64) static constexpr uint16_t kPlaces[32] = {0, 17, 34, 51, 4,  21, 38, 55,
-                                                         8, 25, 42, 59, 12, 29, 46, 63};
-    const __m512i places = _mm512_load_si512(kPlaces);
-    const auto* const from = reinterpret_cast<const uint8_t*>(blocks);
-    __m512i bits = _mm512_setzero_si512();
-    HONE_UNROLL for (int i = 0; i < 4; ++i) {
-      const __m512i first = _mm512_loadu_si512(from + 128 * i);
-      const __m512i second = _mm512_loadu_si512(from + 128 * i + 64);
-      bits = _mm512_or_si512(bits,
-                             _mm512_maskz_permutex2var_epi16(0xfu << 4 * i, first, places, second));
-    }
-    return Floats{_mm512_cvtph_ps(_mm512_castsi512_si256(bits))};
-  }
-
-  const WeightView& w_;
-  const BlockQ8_0* blocks_ = nullptr;
-};
-#endif
-
 // ---- The walk.
 
 template <class Row>
@@ -215,12 +168,14 @@ class RowByRow final : public Int8Product {
  public:
   explicit RowByRow(const WeightView& w)
       : row_(w),
-        stride_((w.columns / input_run(w) + kLanes - 1) / kLanes * kLanes + kSkew),
-        terms_(term_scratch(kLanes * stride_)) {}
+        stride_((w.columns / input_run(w) + Row::kRuns - 1) / Row::kRuns * Row::kRuns + kSkew) {}
 
   void multiply(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t, float* out,
                 int64_t) override {
     const Int8Part token(x, first);
+    grow(row_scratch().terms, kLanes * stride_);
+    terms_ = row_scratch().terms.data();
+    row_.prepare(token);
     for (int64_t r = 0; r < count; r += kLanes) {
       set_terms(row + r, std::min(kLanes, count - r), token);
       hn::StoreU(add_terms(token), kFloatTag, out + r);
@@ -228,25 +183,18 @@ class RowByRow final : public Int8Product {
   }
 
  private:
-  static constexpr int64_t kSkew = 4;  // rows whose distance is a power of two share L1's sets
-
-  // Memory that a thread keeps.
-  static float* term_scratch(int64_t count) {
-    thread_local LineVector<float> terms;
-    grow(terms, count);
-    return terms.data();
-  }
+  // Rows whose distance is a power of two share L1's sets.
+  static constexpr int64_t kSkew = kLine / sizeof(float);
 
   void set_terms(int64_t row, int64_t count, const Int8Part& x) {
     for (int64_t r = 0; r < count; ++r) {
       row_.start(row + r);
       float* const terms = terms_ + r * stride_;
       int64_t run = 0;
-      for (; run + kLanes <= x.runs; run += kLanes) {
-        hn::StoreU(row_.template terms<true>(run, kLanes, x), kFloatTag, terms + run);
+      for (; run + Row::kRuns <= x.runs; run += Row::kRuns) {
+        row_.template terms<true>(run, Row::kRuns, x, terms + run);
       }
-      if (run == x.runs) continue;
-      hn::StoreU(row_.template terms<false>(run, x.runs - run, x), kFloatTag, terms + run);
+      if (run < x.runs) row_.template terms<false>(run, x.runs - run, x, terms + run);
     }
   }
 
@@ -255,8 +203,7 @@ class RowByRow final : public Int8Product {
     Floats results = hn::Zero(kFloatTag);
     for (int64_t run = 0; run < x.runs; run += 4) {
       Words terms[4];  // of a run each
-      const float* const from = terms_ + run;
-      turn_words(reinterpret_cast<const uint8_t*>(from), 4 * stride_, terms);
+      turn_words(reinterpret_cast<const uint8_t*>(terms_ + run), 4 * stride_, terms);
       for (int64_t i = 0; i < std::min<int64_t>(4, x.runs - run); ++i) {
         const Floats step = hn::Set(kFloatTag, x.scales[run + i]);
         results = hn::MulAdd(hn::BitCast(kFloatTag, terms[i]), step, results);
@@ -267,15 +214,15 @@ class RowByRow final : public Int8Product {
 
   Row row_;
   int64_t stride_;
-  float* terms_;  // [kLanes][stride]
+  float* terms_ = nullptr;  // [kLanes][stride]
 };
 
 // Beyond so many runs a row, terms of kLanes rows leave L1 before they are added. Q8_0 on a Zen 4,
 // a product's time against rows side by side: 0.84 with 64 runs, 1.08 with 176.
 constexpr int64_t kMostRuns = 128;
 
-// Whose rows go one by one: those of I8 and packed integers, if runs are whole vectors, and of
-// Q8_0.
+// Whose rows go one by one: those of I8 and packed integers, if runs are whole vectors, and those
+// of int8_one_blocks-inl.h.
 template <class Rows>
 struct ByRow {
   static std::unique_ptr<Int8Product> make(const WeightView&) { return nullptr; }
@@ -293,15 +240,6 @@ struct ByRow<PlainRows<kBits, kTwosComplement, kKind>> {
     return nullptr;
   }
 };
-
-#if HWY_TARGET == HWY_AVX3
-template <>
-struct ByRow<BlockRows<Q8_0Format>> {
-  static std::unique_ptr<Int8Product> make(const WeightView& w) {
-    return std::make_unique<RowByRow<Q8_0Row>>(w);
-  }
-};
-#endif
 
 }  // namespace
 }  // namespace hone::cpu::HWY_NAMESPACE

@@ -1,7 +1,10 @@
 // Matrix products of every storage, on every dispatch level, against the reference.
 #include <cmath>
+#include <cstring>
+#include <span>
 
 #include "kernels/cpu/vbmi.h"
+#include "kernels/formats.h"
 #include "tests/cpu/fixture.h"
 #include "tests/support/tolerances.h"
 // Last: its CHECK.
@@ -49,6 +52,27 @@ std::string check_shape(const std::vector<Level>& levels, const Storage& storage
   return "";
 }
 
+// One token's sums may be added in 16 bits, those of two are added in 32.
+template <typename Block>
+void check_largest_block(DType type, const Block& block) {
+  const int64_t rows = 17, columns = 2816;
+  const std::vector<Block> blocks(rows * row_bytes(type, columns) / sizeof(Block), block);
+  WeightView w;
+  w.payload = reinterpret_cast<const std::byte*>(blocks.data());
+  w.type = type;
+  w.rows = rows;
+  w.columns = columns;
+  w.row_stride = row_bytes(type, columns);
+  w.int8_input = true;
+  for (const auto& [level, backend] : open_levels(1)) {
+    for (const float x : {1.0f, -1.0f}) {
+      const auto two = product(*backend, w, std::vector<float>(2 * columns, x), 2);
+      const auto one = product(*backend, w, std::vector<float>(columns, x), 1);
+      CHECK_MESSAGE(tolerance::same_bytes(one, std::span(two).first(rows)), level);
+    }
+  }
+}
+
 }  // namespace
 
 TEST_CASE("matmul: every storage at every boundary, on every level") {
@@ -69,7 +93,7 @@ TEST_CASE("matmul: a token alone gives the bytes it gives in a batch") {
   const std::vector<Level> levels = open_levels(1);
   const int64_t rows = 70, tokens = 32;  // more than two blocks of rows, than the integers of few
   for (const Storage& storage : host_storages()) {
-    const int64_t least = 2100;  // more than a chunk
+    const int64_t least = 2600;  // more than a chunk; an odd number of blocks of any size
     const int64_t columns = (least + storage.step() - 1) / storage.step() * storage.step();
     const StoredMatrix matrix(storage, rows, columns, 5);
     const std::vector<float> x = normal_floats(tokens * columns, 6);
@@ -114,6 +138,26 @@ TEST_CASE("matmul: the largest codes with the largest integers") {
           CHECK_MESSAGE(value == doctest::Approx(expected).epsilon(1e-6), level << " " << bits);
         }
       }
+    }
+  }
+}
+
+TEST_CASE("matmul: blocks of the least and the largest codes with the largest integers") {
+  constexpr uint16_t kOne = 0x3c00;
+  for (const int byte : {0x00, 0xff}) {
+    BlockQ4_0 q4_0{.d = kOne, .nibbles = {}};
+    std::memset(q4_0.nibbles, byte, sizeof q4_0.nibbles);
+    check_largest_block(DType::kQ4_0, q4_0);
+    BlockQ4_K q4_k{.d = kOne, .dmin = kOne, .scales = {}, .nibbles = {}};
+    std::memset(q4_k.scales, byte, sizeof q4_k.scales);
+    std::memset(q4_k.nibbles, byte, sizeof q4_k.nibbles);
+    check_largest_block(DType::kQ4_K, q4_k);
+    BlockQ6_K q6_k{.nibbles = {}, .high_pairs = {}, .scales = {}, .d = kOne};
+    std::memset(q6_k.nibbles, byte, sizeof q6_k.nibbles);
+    std::memset(q6_k.high_pairs, byte, sizeof q6_k.high_pairs);
+    for (const int factor : {-128, 127}) {
+      std::memset(q6_k.scales, factor, sizeof q6_k.scales);
+      check_largest_block(DType::kQ6_K, q6_k);
     }
   }
 }
