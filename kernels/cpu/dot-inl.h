@@ -17,6 +17,7 @@
 #define HONE_CPU_DOT_INL_H_
 #endif
 
+#include "kernels/cpu/caches.h"
 #include "kernels/cpu/decode-inl.h"
 #include "kernels/cpu/float_kernels.h"
 #include "kernels/cpu/lane-inl.h"
@@ -36,7 +37,7 @@ namespace {
 
 constexpr int64_t kChunk = 2048;    // long: the sums of lanes cost as much as 64 columns
 constexpr int64_t kRows = 4;        // rows at a time: four streams hide the latency of memory
-constexpr int64_t kStreamRows = 8;  // rows of floats at a time, for one token
+constexpr int64_t kStreamRows = 8;  // rows of floats of a call, for one token
 
 // AVX-512 and NEON have 32 vector registers, other targets 16.
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
@@ -179,35 +180,83 @@ void dot_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
   }
 }
 
-// Adds the products of kStreamRows rows of floats without scales with one token, over the whole
-// vectors of columns. Memory sets the pace: while some rows are multiplied, as many bytes of those
-// that come next are fetched into L2, in the order of their addresses. (Asking for the same rows a
-// little further on filled L1, where rows a page apart push each other out.)
+// ---- Rows of floats without scales and one token: memory sets the pace.
+
+// Columns [begin, end) of kStreamRows rows side by side. While they are multiplied, as many bytes
+// of the rows that come next are fetched into L2, in the order of their addresses. (Asking for the
+// same rows a little further on filled L1, where rows a page apart push each other out.)
+template <class Reader, class Lane>
+HWY_INLINE void dot_side_by_side(const Reader& first, const float* x, int64_t begin, int64_t end,
+                                 const char* ahead, float* totals) {
+  constexpr int64_t kColumns = Reader::kLineColumns;
+  Floats sums[kStreamRows];
+  HONE_UNROLL for (Floats& sum : sums) sum = hn::Zero(kFloatTag);
+  const auto add = [&](int64_t c, int r) HWY_ATTR {
+    sums[r] = Lane::multiply_add(first.load(c, r), hn::LoadU(kFloatTag, x + c), sums[r]);
+  };
+  ahead += begin / kColumns * kStreamRows * kLine;
+  int64_t c = begin;
+  for (; c + kColumns <= end; c += kColumns) {
+    HONE_UNROLL for (int r = 0; r < kStreamRows; ++r) {
+      for (int64_t k = 0; k < kColumns; k += kLanes) add(c + k, r);
+      __builtin_prefetch(ahead + r * kLine, 0, 2);  // one by one: a burst would wait for room
+    }
+    ahead += kStreamRows * kLine;
+  }
+  for (; c < end; c += kLanes) {
+    HONE_UNROLL for (int r = 0; r < kStreamRows; ++r) add(c, r);
+  }
+  for (int r = 0; r < kStreamRows; ++r) totals[r] += sum_lanes(sums[r]);
+}
+
+// Columns [begin, end) of one row. Rows that follow each other are one stream, front to back, as a
+// processor fetches ahead best. It stops at pages: the first half of what follows is asked for
+// (more would hold L1's few places for outstanding reads), and the hardware goes on from there.
+template <class Reader, class Lane>
+HWY_INLINE float dot_in_stream(const Reader& reader, const float* x, int64_t begin, int64_t end) {
+  constexpr int64_t kColumns = 2 * Reader::kLineColumns;
+  const auto* ahead =
+      reinterpret_cast<const char*>(reader.row) + end / Reader::kLineColumns * kLine;
+  Floats sum = hn::Zero(kFloatTag);
+  int64_t c = begin;
+  for (; c + kColumns <= end; c += kColumns, ahead += kLine) {
+    HONE_UNROLL for (int64_t k = 0; k < kColumns; k += kLanes) {
+      sum = Lane::multiply_add(reader.load(c + k), hn::LoadU(kFloatTag, x + c + k), sum);
+    }
+    __builtin_prefetch(ahead, 0, 2);
+  }
+  for (; c < end; c += kLanes) {
+    sum = Lane::multiply_add(reader.load(c), hn::LoadU(kFloatTag, x + c), sum);
+  }
+  return sum_lanes(sum);
+}
+
+// A token that fills L1 would have to be read from L2 again for each row of a stream: a Zen 4 (32
+// KiB) multiplies 2048 columns of BF16 in 0.82 of the time side by side, 5632 columns in 1.1.
+inline bool fits_beside_stream(int64_t columns) {
+  const int64_t bytes = level1_bytes() > 0 ? level1_bytes() : 32 << 10;
+  return columns * int64_t{sizeof(float)} <= bytes / 2;
+}
+
+// Adds the products of kStreamRows rows with one token, over the whole vectors of columns.
 template <class Reader, class Lane>
 void stream_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
-  constexpr int64_t kColumns = Reader::kLineColumns;
-  const Reader first(w, row0);
-  const auto* ahead = reinterpret_cast<const char*>(first.row + kStreamRows * w.row_stride);
   const int64_t columns = whole_columns(w.columns);
-  for (int64_t chunk = 0; chunk < columns; chunk += kChunk) {
-    Floats sums[kStreamRows];
-    HONE_UNROLL for (Floats& sum : sums) sum = hn::Zero(kFloatTag);
-    const auto add = [&](int64_t c, int r) HWY_ATTR {
-      sums[r] = Lane::multiply_add(first.load(c, r), hn::LoadU(kFloatTag, tokens.x + c), sums[r]);
-    };
-    const int64_t end = std::min(chunk + kChunk, columns);
-    int64_t c = chunk;
-    for (; c + kColumns <= end; c += kColumns) {
-      HONE_UNROLL for (int r = 0; r < kStreamRows; ++r) {
-        for (int64_t k = 0; k < kColumns; k += kLanes) add(c + k, r);
-        __builtin_prefetch(ahead + r * kLine, 0, 2);  // one by one: a burst would wait for room
+  if (fits_beside_stream(columns)) {
+    for (int r = 0; r < kStreamRows; ++r) {
+      const Reader reader(w, row0 + r);
+      for (int64_t c = 0; c < columns; c += kChunk) {
+        const int64_t end = std::min(c + kChunk, columns);
+        tokens.sums[r] += dot_in_stream<Reader, Lane>(reader, tokens.x, c, end);
       }
-      ahead += kStreamRows * kLine;
     }
-    for (; c < end; c += kLanes) {
-      HONE_UNROLL for (int r = 0; r < kStreamRows; ++r) add(c, r);
-    }
-    for (int r = 0; r < kStreamRows; ++r) tokens.sums[r] += sum_lanes(sums[r]);
+    return;
+  }
+  const Reader first(w, row0);
+  const auto* coming = reinterpret_cast<const char*>(first.row + kStreamRows * w.row_stride);
+  for (int64_t c = 0; c < columns; c += kChunk) {
+    const int64_t end = std::min(c + kChunk, columns);
+    dot_side_by_side<Reader, Lane>(first, tokens.x, c, end, coming, tokens.sums);
   }
 }
 
