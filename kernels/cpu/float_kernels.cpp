@@ -57,6 +57,15 @@ constexpr FloatKernels kPositionKernels = [] {
 bool streams_positions(const WeightView& w) { return w.index && w.columns % kPositionsBlock == 0; }
 #endif
 
+#if HWY_TARGET == HWY_AVX3
+template <bool kBf16>
+constexpr FloatKernels kMaskedKernels = [] {
+  FloatKernels kernels = make_kernels<WordsReader<MaskOfRow, kBf16>>();
+  kernels.stream = stream_masked_rows<kBf16>;
+  return kernels;
+}();
+#endif
+
 // 16-bit floats: what is sparse by expansion, where there is an instruction for it.
 template <bool kBf16>
 const FloatKernels& kernels_of_words(const WeightView& w) {
@@ -65,7 +74,7 @@ const FloatKernels& kernels_of_words(const WeightView& w) {
     return kPositionKernels<WordsReader<PositionsOfRow, true>>;
   }
   if (has_vbmi() && w.index) return kDenseKernels<WordsReader<PositionsOfRow, kBf16>>;
-  if (has_vbmi() && w.mask) return kDenseKernels<WordsReader<MaskOfRow, kBf16>>;
+  if (has_vbmi() && w.mask) return kMaskedKernels<kBf16>;
 #endif
   if (w.mask) return kAnyKernels;
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3

@@ -9,6 +9,7 @@
 
 #include <bit>
 
+#include "kernels/cpu/dot-inl.h"
 #include "kernels/cpu/vbmi-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
@@ -147,6 +148,39 @@ struct WordsReader {
     return widen_f16_part<kPart>(words);
   }
 };
+
+// One row of a matrix with a bitmask.
+template <class Reader>
+HWY_INLINE void dot_masked_row(const WeightView& w, int64_t row, const float* x, float* total) {
+  const int64_t columns = whole_columns(w.columns);
+  const int64_t stepped = columns / kWordsColumns * kWordsColumns;
+  RowDot<Reader, 1, FloatLane> dot(w, row);
+  for (int64_t chunk = 0; chunk < columns; chunk += kChunk) {
+    const int64_t end = std::min(chunk + kChunk, columns);
+    int64_t c = chunk;
+    for (; c < std::min(end, stepped); c += kWordsColumns) {
+      dot.reader.begin(c, 0);
+      dot.add_step(c, x, 0);
+    }
+    if (c < end) dot.add_half_step(w, row, c, x, 0);
+    dot.finish_chunk(total, 0);
+  }
+}
+
+// As stream_rows. A Zen 4, whose vpexpandw takes 8 cycles, multiplies 2048 columns in 0.74 of the
+// time that rows side by side take, 5632 columns in 1.24.
+template <bool kBf16>
+void stream_masked_rows(const WeightView& w, int64_t row0, const FewTokens& tokens) {
+  using Reader = WordsReader<MaskOfRow, kBf16>;
+  const bool in_turn = fits_beside_stream(w.columns);
+  FewTokens some = tokens;
+  for (int64_t r = 0; r < kStreamRows; r += kRows, some.sums += kRows) {
+    if (!in_turn) dot_rows<Reader, kRows, 1, FloatLane>(w, row0 + r, some);
+    for (int64_t i = 0; in_turn && i < kRows; ++i) {
+      dot_masked_row<Reader>(w, row0 + r + i, some.x, some.sums + i);
+    }
+  }
+}
 
 }  // namespace
 }  // namespace hone::cpu::HWY_NAMESPACE
