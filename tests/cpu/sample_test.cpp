@@ -1,4 +1,5 @@
-// Draws on the CPU are the reference's.
+// Draws on the CPU are the reference's, and so is the likeliest token.
+#include <limits>
 #include <numeric>
 
 #include "tests/cpu/fixture.h"
@@ -28,6 +29,30 @@ TEST_CASE("sample: the reference's token for every kind of logits and every filt
                            .dim = dim});
       for (size_t i = 0; i < ways.size(); ++i) {
         CHECK_MESSAGE(same(drawn[i], expected[i]), dim << ", way " << i);
+      }
+    }
+  }
+}
+
+TEST_CASE("argmax: every length, equals, and what is not finite") {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  const auto cpu = open_backend("cpu", 2, nullptr);
+  const auto ref = open_backend("ref", 1, nullptr);
+  const auto find = [](Backend& backend, const std::vector<float>& x) {
+    int32_t id = -2;
+    backend.run.argmax(
+        {.x = x.data(), .out = &id, .rows = 1, .dim = static_cast<int64_t>(x.size())});
+    return id;
+  };
+  for (const size_t dim : {1, 15, 16, 17, 33, 1000}) {
+    for (const size_t at : {size_t{0}, dim / 2, dim - 1}) {
+      for (const float value : {0.0f, 7.0f, kInfinity, -kInfinity, kNan}) {
+        for (const float rest : {-0.0f, -3.0f, 7.0f, -kInfinity}) {
+          std::vector<float> x(dim, rest);
+          x[at] = value;
+          CHECK_MESSAGE(find(*cpu, x) == find(*ref, x), dim << ", " << at << ", " << value);
+        }
       }
     }
   }
