@@ -12,11 +12,12 @@ struct MachinePeaks {
                                           // (a GPU: the bf16 product of its library)
   double bf16_flops_per_second = 0;       // the same of products of BF16, summed in f32; 0: no such
                                           // instruction here
-  double int8_operations_per_second = 0;  // the same of int8 (VNNI); 0: no such instruction here
+  double int8_operations_per_second = 0;  // the same of int8; 0: no such instructions here
 };
 
 // threads <= 0: default_threads(). array_bytes should be several times the last-level cache; it is
-// reduced to a quarter of the free memory. Takes about a second. Best of several passes each.
+// reduced to a quarter of the free memory. Takes about a second. Best of several passes each, by
+// the instructions that HONE_CPU asks for, or the best ones.
 MachinePeaks probe_machine(int threads, int64_t array_bytes = int64_t{1} << 30);
 
 // What memory gives at this moment: on a machine shared with others it may halve and double within

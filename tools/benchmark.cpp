@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 
+#include "kernels/open.h"
 #include "kernels/parallel.h"
 #include "libcommon/base/log.h"
 #include "libcommon/bench/baseline.h"
@@ -67,6 +68,8 @@ MachinePeaks of_all_ranks(const MachinePeaks& own) {
 }
 
 Peaks probe(const std::vector<int>& threads, std::vector<BenchmarkSubject>& subjects) {
+  std::string why;
+  if (!choose_cpu_instructions(&why)) throw usage_error(why);
   Peaks peaks;
   for (BenchmarkSubject& subject : subjects) {
     if (uses_gpu(subject) && !peaks.contains(0)) {

@@ -2,8 +2,6 @@
 #include "kernels/cpu/cpu_backend.h"
 
 #include <algorithm>
-#include <cctype>
-#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -14,8 +12,8 @@
 #include "kernels/cpu/targets.h"
 // After targets.h.
 #include "hwy/highway.h"
-#include "kernels/cpu/bf16.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/level.h"
 #include "kernels/cpu/sparse_tiles.h"
 #include "kernels/cpu/vbmi.h"
 #include "kernels/host_memory.h"
@@ -51,53 +49,6 @@ class HostArena {
   size_t room_ = 0;
 };
 
-// "avx3": Highway's names in small letters.
-std::string level_name(int64_t target) {
-  std::string name = hwy::TargetName(target);
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return name;
-}
-
-// A target of Highway, and whether the instructions that multiply and add four bytes, or two BF16,
-// go with it: Highway's AVX3 does not promise them.
-struct Level {
-  int64_t target;
-  bool vnni;
-  std::string name;
-};
-
-bool has_avx512_vnni() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512vnni");
-#else
-  return false;
-#endif
-}
-
-// What this build has and this machine can run, the best first.
-std::vector<Level> levels() {
-  std::vector<Level> here;
-  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
-    const std::string name = level_name(target);
-    if (target == HWY_AVX3 && has_avx512_vnni()) here.push_back({target, true, name + "_vnni"});
-    here.push_back({target, false, name});
-  }
-  return here;
-}
-
-// The level that HONE_CPU asks for, or the best; nothing and a reason if there is no such one here.
-std::optional<Level> choose_level(std::string* why) {
-  const char* const wanted = std::getenv("HONE_CPU");
-  if (!wanted || !*wanted) return levels().front();
-  std::string known;
-  for (const Level& level : levels()) {
-    if (level.name == wanted) return level;
-    known += (known.empty() ? "" : ", ") + level.name;
-  }
-  *why = "HONE_CPU: no instructions '" + std::string(wanted) + "' here; known: " + known;
-  return std::nullopt;
-}
-
 // Highway chooses for the whole process; taking pointers under a lock makes it one backend's
 // choice.
 OpTable choose_ops(int64_t level, BackendContext* context) {
@@ -113,10 +64,10 @@ OpTable choose_ops(int64_t level, BackendContext* context) {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(const Level& level, int threads)
+  CpuBackend(const cpu::Level& level, int threads)
       : context_{.pool = ThreadPool(threads),
-                 .int8_kernels = level.target != HWY_AVX3 || level.vnni,
-                 .bf16_products = level.vnni && cpu::has_bf16_products(),
+                 .int8_kernels = level.int8,
+                 .bf16_products = level.bf16,
                  .rounded = {},
                  .int8 = {}},
         expands_(level.target == HWY_AVX3 && cpu::has_vbmi()) {
@@ -186,13 +137,13 @@ double CpuBackend::least_zeros(const WeightView& dense) const {
 }  // namespace
 
 bool choose_cpu_level(std::string* why) {
-  const std::optional<Level> level = choose_level(why);
+  const std::optional<cpu::Level> level = cpu::choose_level(why);
   if (level) hwy::GetChosenTarget().Update(level->target);
   return level.has_value();
 }
 
 std::unique_ptr<Backend> open_cpu_backend(int threads, std::string* why) {
-  const std::optional<Level> level = choose_level(why);
+  const std::optional<cpu::Level> level = cpu::choose_level(why);
   if (!level) return nullptr;
   if (threads <= 0) threads = default_threads();
   if (threads > kMostThreads) {

@@ -1,4 +1,5 @@
-// Read bandwidth and multiply-add peak of the CPU, with the widest vectors the dispatch allows.
+// Read bandwidth and multiply-add peaks of the CPU, by the instructions that products use: those of
+// the level that HONE_CPU asks for.
 #include "kernels/probe.h"
 
 #include <sys/mman.h>
@@ -9,7 +10,7 @@
 #include <new>
 #include <vector>
 
-#include "kernels/cpu/bf16.h"
+#include "kernels/cpu/level.h"
 #include "kernels/cpu/targets.h"
 #include "kernels/parallel.h"
 
@@ -17,6 +18,8 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/probe.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+
+#include "kernels/cpu/int8_run-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace hone::HWY_NAMESPACE {
@@ -84,7 +87,7 @@ double MultiplyPairs(int64_t rounds, double* flops) {
   const hn::ScalableTag<float> d;
   const auto x = hn::BitCast(d, hn::Set(hn::RebindToUnsigned<decltype(d)>(), 0x3f803f80u));
   *flops = OperationsOf(d, rounds, 4);
-  const auto all = TenChains(d, rounds, [&](auto& sum) HWY_ATTR {
+  const auto all = TenChains(d, rounds, [x](auto& sum) HWY_ATTR {
     asm("vdpbf16ps %1, %1, %0" : "+v"(sum.raw) : "v"(x.raw));
   });
   return static_cast<double>(hn::GetLane(hn::SumOfLanes(d, all)));
@@ -94,15 +97,17 @@ double MultiplyPairs(int64_t rounds, double* flops) {
 #endif
 }
 
-// The same of vpdpbusd: four products of bytes and their sum in each lane.
+// The same of the instructions that multiply codes by int8 and sum by fours. 0 where there are
+// none.
 double MultiplyBytes(int64_t rounds, double* operations) {
-#if HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4
   const hn::ScalableTag<int32_t> d;
-  const auto x = hn::Set(d, 0x01010101);
-  const auto y = hn::Set(d, 0x02020202);
+  const hn::RebindToUnsigned<decltype(d)> codes;
+  auto quad = hn::Set(codes, 0x01010101);
   *operations = OperationsOf(d, rounds, 8);
   const auto all = TenChains(d, rounds, [&](auto& sum) HWY_ATTR {
-    asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(y.raw));
+    asm("" : "+v"(quad.raw));  // else one product would do for all steps
+    sum = cpu::HWY_NAMESPACE::add_products(sum, hn::Set(codes, 0x02020202), quad);
   });
   return hn::GetLane(all);  // one lane depends on all chains; the sum of all lanes would overflow
 #else
@@ -177,14 +182,6 @@ double peak(ThreadPool& pool, const Body& body) {
   return best;
 }
 
-bool has_vnni() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512vnni");
-#else
-  return false;
-#endif
-}
-
 }  // namespace
 
 struct ReadProbe::State {
@@ -223,6 +220,9 @@ double ReadProbe::best_bytes_per_second() const { return state_->best; }
 int64_t ReadProbe::array_bytes() const { return 8 * state_->words; }
 
 MachinePeaks probe_machine(int threads, int64_t array_bytes) {
+  std::string unknown;
+  const cpu::Level level = cpu::choose_level(&unknown).value_or(cpu::best_level());
+  hwy::GetChosenTarget().Update(level.target);
   const double read = ReadProbe(threads, array_bytes).best_bytes_per_second();
   ThreadPool pool(threads > 0 ? threads : default_threads());
   const auto floats = [](int64_t rounds, double* operations) {
@@ -236,8 +236,8 @@ MachinePeaks probe_machine(int threads, int64_t array_bytes) {
   };
   return {.read_bytes_per_second = read,
           .flops_per_second = peak(pool, floats),
-          .bf16_flops_per_second = cpu::has_bf16_products() ? peak(pool, pairs) : 0,
-          .int8_operations_per_second = has_vnni() ? peak(pool, bytes) : 0};
+          .bf16_flops_per_second = level.bf16 ? peak(pool, pairs) : 0,
+          .int8_operations_per_second = level.int8 ? peak(pool, bytes) : 0};
 }
 
 }  // namespace hone

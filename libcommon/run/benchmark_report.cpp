@@ -75,7 +75,7 @@ std::string peak_line(const Json& peak) {
   const double bf16 = peak["bf16_gflops"].get<double>();
   if (bf16 > 0) text += formatted(", bf16 %.1f GFLOP/s", bf16);
   const double int8 = peak["int8_gops"].get<double>();
-  if (int8 > 0) text += formatted(", int8 (VNNI) %.1f GOP/s", int8);
+  if (int8 > 0) text += formatted(", int8 %.1f GOP/s", int8);
   return text + "\n";
 }
 
