@@ -159,6 +159,8 @@ ExitCode measure() {
   if (!options.baseline.empty()) {
     baseline = parse_json(read_for_all(options.baseline, ranks), options.baseline);
     compare_to_baseline({}, baseline, 0, options.baseline);  // refused before the work, not after
+    const std::string changes = machine_change(baseline, machine_description());
+    if (!changes.empty()) log_warning(options.baseline + ": of another machine: " + changes);
   }
   std::vector<BenchmarkSubject> subjects;
   if (!options.machine) {

@@ -63,6 +63,19 @@ std::vector<Comparison> compare_to_baseline(const std::vector<Json>& rows, const
   return comparisons;
 }
 
+std::string machine_change(const Json& baseline, const Json& machine) {
+  const auto found = baseline.find("machine");
+  if (found == baseline.end() || !found->is_object()) return "";
+  std::string changes;
+  for (const char* key : {"cpu", "cores"}) {
+    const auto then = found->find(key);
+    if (then == found->end() || *then == machine.at(key)) continue;
+    changes += (changes.empty() ? "" : ", ") + std::string(key) + " " + then->dump() + ", now " +
+               machine.at(key).dump();
+  }
+  return changes;
+}
+
 double parse_share(const std::string& text, const std::string& option) {
   char* end = nullptr;
   const double number = std::strtod(text.c_str(), &end);

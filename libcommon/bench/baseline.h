@@ -24,6 +24,10 @@ struct Comparison {
 std::vector<Comparison> compare_to_baseline(const std::vector<Json>& rows, const Json& baseline,
                                             double max_slowdown, const std::string& subject);
 
+// What differs between the baseline's machine and this one ("machine" of --json), for a warning; ""
+// where nothing does or the baseline tells of none.
+std::string machine_change(const Json& baseline, const Json& machine);
+
 // "5%" or "0.05" -> 0.05; usage error otherwise.
 double parse_share(const std::string& text, const std::string& option);
 
