@@ -4,6 +4,8 @@
 
 #include <cstdio>
 
+#include "libcommon/base/utf8.h"
+
 namespace hone {
 namespace {
 
@@ -13,8 +15,8 @@ bool muted_on = false;
 
 void say(std::string_view prefix, const std::string& text) {
   if (muted_on) return;
-  // One write per line: stages of a pipe share a terminal.
-  const std::string line = program_name + ": " + std::string(prefix) + text + "\n";
+  // One write per line: stages of a pipe share a terminal. Names in it may hold anything.
+  const std::string line = program_name + ": " + std::string(prefix) + printable(text) + "\n";
   std::fwrite(line.data(), 1, line.size(), stderr);
 }
 

@@ -25,28 +25,6 @@ Lead classify(uint8_t lead) {
   return {0, 0, 0};
 }
 
-void append_printable(std::string& out, std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const uint8_t byte = static_cast<uint8_t>(text[at]);
-    const size_t bytes = utf8_sequence(text, at);
-    // C1 controls (U+0080..U+009F) start escape sequences on some terminals too.
-    const bool c1 = bytes == 2 && byte == 0xc2 && static_cast<uint8_t>(text[at + 1]) < 0xa0;
-    if (bytes == 0 || c1 || byte < 0x20 || byte == 0x7f) {
-      char escape[8];
-      std::snprintf(escape, sizeof escape, "\\x%02x", byte);
-      out += escape;
-      at += 1;
-      if (c1) {
-        std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<uint8_t>(text[at++]));
-        out += escape;
-      }
-      continue;
-    }
-    out += text.substr(at, bytes);
-    at += bytes;
-  }
-}
-
 }  // namespace
 
 size_t utf8_sequence(std::string_view text, size_t at) {
@@ -70,17 +48,35 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+std::string printable(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const uint8_t byte = static_cast<uint8_t>(text[at]);
+    const size_t bytes = utf8_sequence(text, at);
+    // C1 controls (U+0080..U+009F) start escape sequences on some terminals too.
+    const bool c1 = bytes == 2 && byte == 0xc2 && static_cast<uint8_t>(text[at + 1]) < 0xa0;
+    if (bytes == 0 || c1 || byte < 0x20 || byte == 0x7f) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\x%02x", byte);
+      out += escape;
+      at += 1;
+      if (c1) {
+        std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<uint8_t>(text[at++]));
+        out += escape;
+      }
+      continue;
+    }
+    out += text.substr(at, bytes);
+    at += bytes;
+  }
+  return out;
+}
+
 std::string quote_name(std::string_view text) {
   constexpr size_t kLongest = 120, kKept = 50;
-  std::string out = "'";
-  if (text.size() <= kLongest) {
-    append_printable(out, text);
-  } else {
-    append_printable(out, text.substr(0, kKept));
-    out += "...";
-    append_printable(out, text.substr(text.size() - kKept));
-  }
-  return out + "'";
+  if (text.size() <= kLongest) return "'" + printable(text) + "'";
+  return "'" + printable(text.substr(0, kKept)) + "..." +
+         printable(text.substr(text.size() - kKept)) + "'";
 }
 
 }  // namespace hone

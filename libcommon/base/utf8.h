@@ -14,7 +14,10 @@ size_t utf8_sequence(std::string_view text, size_t at);
 
 bool is_utf8(std::string_view text);
 
-// "'text'": control characters and ill-formed bytes as \xNN, the middle of long texts left out.
+// Valid UTF-8 of one line: control characters and ill-formed bytes as \xNN.
+std::string printable(std::string_view text);
+
+// "'text'": printable, the middle of long texts left out.
 std::string quote_name(std::string_view text);  // (std::quoted would win over "quoted")
 
 }  // namespace hone

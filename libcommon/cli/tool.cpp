@@ -1,6 +1,7 @@
 // The frame of every program: parse, run, one line for an error, an honest exit code.
 #include "libcommon/cli/tool.h"
 
+#include <stdio_ext.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +16,7 @@
 
 #include "kernels/out_of_device_memory.h"
 #include "libcommon/base/log.h"
+#include "libcommon/base/utf8.h"
 #include "libcommon/cli/texts.h"
 #include "libcommon/ranks/launch.h"
 
@@ -62,7 +64,8 @@ std::string quoted_word(const std::string& word) {
   return out + "'";
 }
 
-// Only what was given and can change the result, in declaration order.
+// Only what was given and can change the result, in declaration order; one line of UTF-8 whatever
+// files are called.
 std::string history_of(const ToolDecl& tool, const CLI::App& app) {
   std::string line = tool.name + " " HONE_VERSION;
   for (const OptionDecl& option : tool.options) {
@@ -77,7 +80,7 @@ std::string history_of(const ToolDecl& tool, const CLI::App& app) {
       line += (is_positional(option) ? " " : " " + flag + " ") + quoted_word(last_component(value));
     }
   }
-  return line;
+  return printable(line);
 }
 
 // The parser takes what is beyond int64 for the largest one.
@@ -148,10 +151,13 @@ void parse(const ToolDecl& tool, int argc, char** argv) {
   recorded_history = history_of(tool, app);
 }
 
-// A full disk behind stdout is noticed here at the latest.
+// A full disk behind stdout is noticed here at the latest. A closed one is no fault of a program
+// that had nothing to say there.
 void close_stdout() {
   const bool failed = std::ferror(stdout) != 0;
-  if (std::fclose(stdout) != 0 || failed) throw_errno("standard output", "write failed");
+  const bool silent = !failed && __fpending(stdout) == 0;
+  if (std::fclose(stdout) == 0 && !failed) return;
+  if (!silent || errno != EBADF) throw_errno("standard output", "write failed");
 }
 
 // Of processes that have the same fault (mute_others()) the first speaks, and the launcher ends the
