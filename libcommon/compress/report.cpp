@@ -20,6 +20,12 @@ void check_report_places(const ReportPlaces& places) {
   if (file.empty() || file == "-") return;
   namespace fs = std::filesystem;
   std::error_code ignored;
+  const auto place = [&](const std::string& path) {
+    return fs::weakly_canonical(fs::absolute(path, ignored), ignored);
+  };
+  if (place(file) == place(places.output)) {
+    throw usage_error("--report " + file + ": the model goes there; choose another file");
+  }
   if (fs::is_directory(file, ignored)) {
     throw resource_error(file + ": cannot write the report: is a directory");
   }
