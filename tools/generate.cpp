@@ -53,7 +53,7 @@ Engine start(int64_t sequences) {
 
 // Scripts may give all options always: what draws nothing is worth a word, not a refusal.
 void warn_of_greedy(const std::vector<Prompt>& prompts) {
-  const SamplerOptions sampler = answer_options(options).sampler;
+  const SamplerOptions sampler = answer_options(options, {}).sampler;
   check_sampler_options(sampler);
   const std::string idle = options_of_draws(sampler);
   const auto draws = [](const Prompt& p) {
@@ -93,7 +93,7 @@ void answer_one(Engine& engine, const Prompt& prompt) {
     if (!ids_only) control.on_text = [](size_t, const std::string& text) { put(text); };
   }
   const Answer answer = hone::answer(*engine.session, engine.tokenizer.get(), {prompt},
-                                     answer_options(options), control)[0];
+                                     answer_options(options, engine.end_ids), control)[0];
   if (options.common.json) {
     Json json = answer_json(nullptr, answer);
     json["timings"] = timings_json(*engine.session, statistics);
@@ -109,9 +109,9 @@ void answer_one(Engine& engine, const Prompt& prompt) {
 void answer_many(Engine& engine, const std::vector<Prompt>& prompts) {
   GenerateStatistics statistics;
   const std::vector<Prompt> own = spreads_prompts() ? share_of(prompts, ranks->shard()) : prompts;
-  const std::vector<Answer> answers =
-      hone::answer(*engine.session, engine.tokenizer.get(), own, answer_options(options),
-                   {.cancel = &interrupted, .statistics = &statistics});
+  const std::vector<Answer> answers = hone::answer(
+      *engine.session, engine.tokenizer.get(), own, answer_options(options, engine.end_ids),
+      {.cancel = &interrupted, .statistics = &statistics});
   std::string lines;
   for (size_t i = 0; i < answers.size(); ++i)
     lines += json_line(answer_json(own[i].id, answers[i]));

@@ -34,7 +34,8 @@ struct GenerateOptions {
   bool dump_logits = false;
 };
 
-inline AnswerOptions answer_options(const GenerateOptions& o) {
+// end_ids: the model's.
+inline AnswerOptions answer_options(const GenerateOptions& o, std::vector<int32_t> end_ids) {
   return {.max_tokens = o.max_tokens,
           .sampler = {.temperature = o.temperature,
                       .top_k = o.top_k,
@@ -43,7 +44,7 @@ inline AnswerOptions answer_options(const GenerateOptions& o) {
                       .repetition_penalty = o.repetition_penalty,
                       .seed = static_cast<uint64_t>(o.seed)},
           .stop = o.stop,
-          .ignore_eos = o.ignore_eos,
+          .end_ids = o.ignore_eos ? std::vector<int32_t>() : std::move(end_ids),
           .log_probabilities = o.common.json || !o.prompts.empty()};
 }
 

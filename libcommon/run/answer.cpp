@@ -1,5 +1,6 @@
 #include "libcommon/run/answer.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "libcommon/base/error.h"
@@ -17,14 +18,23 @@ GenerateRequest request_for(const Prompt& prompt, const Tokenizer* tokenizer,
                             const AnswerOptions& options) {
   GenerateRequest request{.ids = prompt_ids(prompt, tokenizer),
                           .max_new = prompt.max_tokens.value_or(options.max_tokens),
-                          .stop_ids = {},
+                          .stop_ids = options.end_ids,
                           .sampler = options.sampler,
                           .log_probabilities = options.log_probabilities};
-  if (tokenizer != nullptr && !options.ignore_eos) request.stop_ids = tokenizer->eos();
   if (prompt.temperature) request.sampler.temperature = *prompt.temperature;
   if (prompt.seed) request.sampler.seed = *prompt.seed;
   if (!prompt.id.is_null()) request.name = "prompt " + prompt.id.dump();
   return request;
+}
+
+// Where only ids are known, no text can be looked for.
+void check_stop(const Tokenizer* tokenizer, const std::vector<Prompt>& prompts,
+                const AnswerOptions& options) {
+  const auto stops = [](const Prompt& prompt) { return !prompt.stop.empty(); };
+  if (tokenizer != nullptr || (options.stop.empty() && std::ranges::none_of(prompts, stops))) {
+    return;
+  }
+  throw usage_error("--stop: this model has no tokenizer, so its text is not known");
 }
 
 // The text side of one prompt while it is being answered.
@@ -45,6 +55,7 @@ void deliver(Writer& writer, size_t index, const std::string& text, const Answer
 std::vector<Answer> answer(Session& session, const Tokenizer* tokenizer,
                            const std::vector<Prompt>& prompts, const AnswerOptions& options,
                            const AnswerControl& control) {
+  check_stop(tokenizer, prompts, options);
   std::vector<GenerateRequest> requests;
   std::vector<Writer> writers(prompts.size());
   for (size_t i = 0; i < prompts.size(); ++i) {

@@ -16,7 +16,7 @@ struct AnswerOptions {
   int64_t max_tokens = 256;
   SamplerOptions sampler;
   std::vector<std::string> stop;
-  bool ignore_eos = false;
+  std::vector<int32_t> end_ids;  // tokens that end a text
   bool log_probabilities = false;
 };
 

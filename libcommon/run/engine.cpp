@@ -7,6 +7,7 @@
 #include "libcommon/model/model_io.h"
 #include "libcommon/run/parts_report.h"
 #include "libcommon/run/sparse_report.h"
+#include "libcommon/text/side_files.h"
 
 namespace hone {
 
@@ -22,8 +23,11 @@ Engine open_engine(const std::string& where, const SessionOptions& session) {
       {.max_memory = session.max_memory, .mode = session.load, .threads = session.threads});
   try {
     engine.tokenizer = Tokenizer::from_files(engine.model->files, engine.model->subject);
+    engine.end_ids = engine.tokenizer->eos();
   } catch (const Error& error) {
     engine.tokenizer_fault = error.what();
+    const auto nothing_named = [](std::string_view) { return std::nullopt; };
+    engine.end_ids = end_ids(engine.model->files, nothing_named, engine.model->subject);
   }
   engine.session = Session::create(engine.model, session);
   char text[96];

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "libcommon/run/session.h"
 #include "libcommon/text/tokenizer.h"
@@ -13,6 +14,7 @@ struct Engine {
   std::shared_ptr<const LoadedModel> model;
   std::unique_ptr<Tokenizer> tokenizer;  // null where none can be made
   std::string tokenizer_fault;           // why, then
+  std::vector<int32_t> end_ids;          // tokens that end a text, known without a tokenizer too
   std::unique_ptr<Session> session;
 
   // The tokenizer, or Error with the cause and the way round it.
