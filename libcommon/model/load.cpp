@@ -356,6 +356,14 @@ void check_memory(int64_t needed, const LoadOptions& options, const std::string&
                        human_bytes(static_cast<double>(options.max_memory)));
 }
 
+void check_mode(LoadMode mode, const CheckpointReader& reader) {
+  if (mode != LoadMode::kMap) return;
+  for (int64_t i = 0; i < std::ssize(reader.header().tensors); ++i) {
+    if (reader.mapped(i)) return;
+  }
+  throw usage_error("--load map: these weights do not come from a file, so they lie in memory");
+}
+
 }  // namespace
 
 std::optional<LoadMode> load_mode_from_name(std::string_view name) {
@@ -377,6 +385,7 @@ std::unique_ptr<LoadedModel> load_model(std::unique_ptr<CheckpointReader> reader
   const CheckpointHeader& header = model->reader->header();
   model->subject = model->reader->subject();
   model->spec = spec_from_checkpoint(header, model->subject);
+  check_mode(options.mode, *model->reader);
   const LoadPlan plan = plan_load(header, model->spec, model->subject);
   Loader loader(*model, plan, options);
   check_memory(loader.planned_bytes(), options, model->subject);

@@ -97,7 +97,7 @@ class LoadedModel {
 // in huge pages.
 enum class LoadMode : uint8_t {
   kAuto,  // kMap: a reader waits for the first token, and does not pay for one copy of all weights
-  kMap,   // where the file is mapped: nothing is read before it is used
+  kMap,   // where the file is mapped: nothing is read before it is used; refused without a file
   kCopy,  // copied into huge pages, which are read faster, by several threads at once
 };
 std::optional<LoadMode> load_mode_from_name(std::string_view name);  // "auto", "map", "copy"
