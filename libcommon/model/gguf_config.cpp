@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <optional>
 
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
@@ -77,7 +78,7 @@ class ConfigMaker {
     config_["model_type"] = architecture_.model_type;
     set("vocab", tensor(kGgufEmbedding).rows());
     for (const KeyRow& row : kCounts) {
-      if (find(row.key)) set(row.field, contents_.keys.integer(key(row.key), contents_.subject));
+      if (find(row.key)) set(row.field, integer(row.key));
     }
     const bool rms = architecture_.norm == NormKind::kRms;
     set("eps", number(rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"));
@@ -97,6 +98,9 @@ class ConfigMaker {
   const GgufValue* find(std::string_view suffix) const { return contents_.keys.find(key(suffix)); }
   double number(std::string_view suffix) const {
     return meant(contents_.keys.number(key(suffix), contents_.subject));
+  }
+  int64_t integer(std::string_view suffix) const {
+    return contents_.keys.integer(key(suffix), contents_.subject);
   }
   bool has(const std::string& name) const { return contents_.tensors.count(name) != 0; }
 
@@ -123,23 +127,32 @@ class ConfigMaker {
       if (!value || is_zero(*value)) continue;
       throw Error(contents_.subject + ": key '" + key(suffix) + "' is not implemented");
     }
-    const GgufValue* keys = find("attention.key_length");
-    const GgufValue* values = find("attention.value_length");
-    if (keys && values && *keys != *values) {
+    if (find("attention.key_length") && find("attention.value_length") &&
+        integer("attention.key_length") != integer("attention.value_length")) {
       throw Error(contents_.subject + ": key and value lengths differ, which is not implemented");
     }
+    const std::optional<int64_t> head_dim = this->head_dim();
+    if (!find("rope.dimension_count") || !head_dim) return;
+    const int64_t rotary = integer("rope.dimension_count");
+    if (rotary == *head_dim) return;
+    throw Error(contents_.subject + ": key '" + key("rope.dimension_count") + "' is " +
+                std::to_string(rotary) + " in heads of " + std::to_string(*head_dim) +
+                ", which is not implemented");
+  }
+
+  std::optional<int64_t> head_dim() const {
+    if (find("attention.key_length")) return integer("attention.key_length");
+    const int64_t hidden = integer("embedding_length");
+    const int64_t heads = integer("attention.head_count");
+    return heads > 0 ? std::optional(hidden / heads) : std::nullopt;
   }
 
   // Where config.json's own default is not GGUF's.
   void fill_in_defaults() {
     if (!find("attention.head_count_kv") && find("attention.head_count")) {
-      set("kv_heads", contents_.keys.integer(key("attention.head_count"), contents_.subject));
+      set("kv_heads", integer("attention.head_count"));
     }
-    if (!find("attention.key_length")) {
-      const int64_t hidden = contents_.keys.integer(key("embedding_length"), contents_.subject);
-      const int64_t heads = contents_.keys.integer(key("attention.head_count"), contents_.subject);
-      if (heads > 0) set("head_dim", hidden / heads);
-    }
+    if (const auto head_dim = this->head_dim()) set("head_dim", *head_dim);
     if (architecture_.model_type == "mistral" || !find("attention.sliding_window")) return;
     set("window_used", true);
     set("window_from", int64_t{0});

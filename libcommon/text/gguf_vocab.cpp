@@ -81,7 +81,20 @@ Json post_processor_json(const GgufVocabulary& vocabulary, bool bos_by_default) 
   return template_processing(before, after);
 }
 
+// Without merges only single characters are ever found.
+bool needs_merges(const GgufVocabulary& vocabulary) {
+  for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    const std::string& token = vocabulary.tokens[id];
+    const bool normal = type_of(vocabulary, id) == kGgufNormal && !token.empty();
+    if (normal && utf8_sequence(token, 0) < token.size()) return true;
+  }
+  return false;
+}
+
 Json merges_json(const GgufVocabulary& vocabulary, const std::string& subject) {
+  if (vocabulary.merges.empty() && needs_merges(vocabulary)) {
+    throw Error(subject + ": tokenizer.ggml.merges is missing or empty");
+  }
   Json merges = Json::array();
   for (const std::string& merge : vocabulary.merges) {
     const size_t space = merge.find(' ', 1);

@@ -243,6 +243,11 @@ TEST_CASE("foreign files are refused by name") {
   CHECK(contains(opened_with(keys), "num_hidden_layers"));
   keys = good;
   for (auto& [key, value] : keys.entries) {
+    if (key == "llama.rope.dimension_count") value = uint32_t{2};
+  }
+  CHECK(contains(opened_with(keys), "'llama.rope.dimension_count' is 2 in heads of "));
+  keys = good;
+  for (auto& [key, value] : keys.entries) {
     if (key == "llama.attention.head_count") value = uint32_t{3};
   }
   CHECK_FALSE(opened_with(keys).empty());

@@ -165,6 +165,8 @@ TEST_CASE("vocabularies that cannot be used") {
   vocabulary.tokens[0] = "\xFF";
   CHECK(error_of(vocabulary).find("is not UTF-8") != std::string::npos);
   vocabulary = gpt2_vocabulary();
+  vocabulary.merges.clear();
+  CHECK(error_of(vocabulary).find("merges is missing") != std::string::npos);
   vocabulary.merges = {"ab"};
   CHECK(error_of(vocabulary).find("'ab' is not two tokens") != std::string::npos);
   vocabulary = llama_vocabulary({{"a", std::numeric_limits<float>::quiet_NaN()}});
