@@ -174,6 +174,7 @@ class Planner {
     const bool out_in = !stored_plain(weight);
     const bool turn = turned(known);
     if (turn && scheme.scaled()) ++turned_;
+    if (known != nullptr && known->role == Role::kEmbedding && scheme.scaled()) ++embedded_;
     // 2:4 positions stay valid when only the kept values change; blocks have no place for them.
     const bool through = weight.index >= 0 && weight.scale < 0 && !scheme.to_blocks();
     const bool wants_out_in = scheme.scaled() || scheme.to_blocks() || through;
@@ -269,6 +270,7 @@ class Planner {
     note(turned_,
          "are Conv1D matrices, written [out, in]; transformers cannot load a quantized "
          "Conv1D");
+    note(embedded_, "are embeddings; transformers cannot load a quantized Embedding");
   }
 
   void note_unmatched(const std::vector<StoredWeight>& weights) {
@@ -290,6 +292,7 @@ class Planner {
   int64_t decoded_ = 0;
   bool changes_container_ = false;  // a tensor has the type that is wanted
   int64_t turned_ = 0;
+  int64_t embedded_ = 0;
 };
 
 }  // namespace
