@@ -26,17 +26,25 @@ struct Int8Layout {
   bool operator==(const Int8Layout&) const = default;
 };
 
+// Memory that begins at a multiple of kBytes.
+template <typename T, size_t kBytes>
+struct AlignedAllocator {
+  using value_type = T;
+  template <typename Other>
+  struct rebind {
+    using other = AlignedAllocator<Other, kBytes>;
+  };
+  static constexpr std::align_val_t kAlignment{kBytes};
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kAlignment)); }
+  void deallocate(T* memory, size_t) { ::operator delete(memory, kAlignment); }
+  bool operator==(const AlignedAllocator&) const = default;
+};
 // At the start of a cache line: a vector register's worth that lies in two takes two reads.
 template <typename T>
-struct LineAllocator {
-  using value_type = T;
-  static constexpr std::align_val_t kLineBytes{64};
-  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kLineBytes)); }
-  void deallocate(T* memory, size_t) { ::operator delete(memory, kLineBytes); }
-  bool operator==(const LineAllocator&) const = default;
-};
+using LineVector = std::vector<T, AlignedAllocator<T, 64>>;
+// At the start of a page.
 template <typename T>
-using LineVector = std::vector<T, LineAllocator<T>>;
+using PageVector = std::vector<T, AlignedAllocator<T, 4096>>;
 
 struct Int8Tokens {
   Int8Layout layout;

@@ -111,7 +111,7 @@ HWY_INLINE Ints sum_runs(const uint8_t* codes, const int8_t* quads, int64_t coun
 // ---- Memory that a thread keeps, for the product that it is at.
 
 struct RowScratch {
-  LineVector<float> terms;      // of kLanes rows
+  PageVector<float> terms;      // of kLanes rows
   LineVector<int8_t> quads;     // activations in another order
   LineVector<int32_t> offsets;  // what zero points take away, of each run
 };
