@@ -45,25 +45,17 @@ const FloatKernels& kernels_of(const WeightView& w) {
   }
 }
 
+// Those of a reader, whose rows a kernel of its own multiplies with one token.
+template <class Reader, DotFunction kStream>
+constexpr FloatKernels kStreamedKernels = [] {
+  FloatKernels kernels = make_kernels<Reader>();
+  kernels.stream = kStream;
+  return kernels;
+}();
+
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
 // BF16 of 2:4, in whole blocks.
-template <class Reader>
-constexpr FloatKernels kPositionKernels = [] {
-  FloatKernels kernels = make_kernels<Reader>();
-  kernels.stream = stream_positions;
-  return kernels;
-}();
-
 bool streams_positions(const WeightView& w) { return w.index && w.columns % kPositionsBlock == 0; }
-#endif
-
-#if HWY_TARGET == HWY_AVX3
-template <bool kBf16>
-constexpr FloatKernels kMaskedKernels = [] {
-  FloatKernels kernels = make_kernels<WordsReader<MaskOfRow, kBf16>>();
-  kernels.stream = stream_masked_rows<kBf16>;
-  return kernels;
-}();
 #endif
 
 // 16-bit floats: what is sparse by expansion, where there is an instruction for it.
@@ -71,14 +63,18 @@ template <bool kBf16>
 const FloatKernels& kernels_of_words(const WeightView& w) {
 #if HWY_TARGET == HWY_AVX3
   if (kBf16 && has_vbmi() && streams_positions(w)) {
-    return kPositionKernels<WordsReader<PositionsOfRow, true>>;
+    return kStreamedKernels<WordsReader<PositionsOfRow, true>, stream_positions>;
   }
   if (has_vbmi() && w.index) return kDenseKernels<WordsReader<PositionsOfRow, kBf16>>;
-  if (has_vbmi() && w.mask) return kMaskedKernels<kBf16>;
+  if (has_vbmi() && w.mask) {
+    return kStreamedKernels<WordsReader<MaskOfRow, kBf16>, stream_masked_rows<kBf16>>;
+  }
 #endif
   if (w.mask) return kAnyKernels;
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
-  if (kBf16 && streams_positions(w)) return kPositionKernels<SparseReader<Bf16Reader>>;
+  if (kBf16 && streams_positions(w)) {
+    return kStreamedKernels<SparseReader<Bf16Reader>, stream_positions>;
+  }
 #endif
   return kernels_of<std::conditional_t<kBf16, Bf16Reader, F16Reader>>(w);
 }
