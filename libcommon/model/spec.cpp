@@ -269,8 +269,9 @@ bool uses_prefix(const Architecture& architecture, const std::vector<std::string
   });
 }
 
-// Names the embedding, and says whether it is the head as well. What is stored decides; the config
-// only where nothing is known of the tensors.
+// Names the embedding, and says whether it is the head as well. Where both are stored, they are
+// two; of one alone the config says so, or an alias. (transformers would draw a missing head at
+// random.)
 struct Ends {
   bool tied = false;
   std::string shared_name;  // not empty: both lie under the head's name
@@ -283,12 +284,14 @@ Ends find_ends(const ConfigValues& values, const Architecture& architecture,
   const std::string head = module_with_role(architecture, Role::kHead);
   const std::string embedding =
       std::string(prefix) + module_with_role(architecture, Role::kEmbedding);
-  if (!modules.has(head)) return {true, ""};
-  if (modules.has(embedding)) return {false, ""};
-  const auto alias = stored.aliases.find(embedding + ".weight");
-  const bool same =
-      values.flag("tied") || (alias != stored.aliases.end() && alias->second == head + ".weight");
-  return same ? Ends{true, head + ".weight"} : Ends{false, ""};
+  const bool has_head = modules.has(head);
+  if (has_head && modules.has(embedding)) return {false, ""};
+  const auto is_alias = [&](const std::string& module, const std::string& of) {
+    const auto alias = stored.aliases.find(module + ".weight");
+    return alias != stored.aliases.end() && alias->second == of + ".weight";
+  };
+  const bool tied = values.flag("tied") || is_alias(head, embedding) || is_alias(embedding, head);
+  return {tied, tied && has_head ? head + ".weight" : ""};
 }
 
 }  // namespace

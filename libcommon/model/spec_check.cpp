@@ -67,8 +67,9 @@ ModelSpec spec_from_checkpoint(const CheckpointHeader& header, const std::string
   }
   for (const TensorSpec& tensor : spec.tensors) {
     if (missing.count(tensor.name) == 0) continue;
-    throw Error(subject + ": tensor " + quote_name(tensor.name) +
-                " is missing; incomplete download?");
+    const bool head = tensor.role == Role::kHead;
+    throw Error(subject + ": tensor " + quote_name(tensor.name) + " is missing" +
+                (head ? ", and tie_word_embeddings is not true" : "") + "; incomplete download?");
   }
   return spec;
 }

@@ -218,10 +218,16 @@ TEST_CASE("a checkpoint must hold what its config promises") {
   CHECK(contains(refused(header), "has no config.json"));
 }
 
-TEST_CASE("tied heads: by absence, by alias, under the head's own name") {
+TEST_CASE("tied heads: by config.json, by alias, under the head's own name") {
   CheckpointHeader header = bare_header();
   CHECK_FALSE(spec_from_checkpoint(header, "m").tied);
   header.tensors.pop_back();
+  CHECK(contains(error_of([&] { spec_from_checkpoint(header, "m"); }),
+                 "'lm_head.weight' is missing, and tie_word_embeddings is not true"));
+  header.aliases["lm_head.weight"] = "model.embed_tokens.weight";
+  CHECK(spec_from_checkpoint(header, "m").tied);
+  header.aliases.clear();
+  header.files["config.json"].insert(1, "\"tie_word_embeddings\": true, ");
   CHECK(spec_from_checkpoint(header, "m").tied);
 
   header = bare_header();
