@@ -204,8 +204,8 @@ void fill_special(const Source& source, GgufVocabulary& out) {
   const auto in_range = [size](int32_t id) { return id < size; };
   const auto bos = begin_id(source.files, id_of, source.subject);
   if (bos && in_range(*bos)) out.bos = *bos;
-  const std::vector<int32_t> eos = end_ids(source.files, id_of, source.subject);
-  if (!eos.empty() && in_range(eos[0])) out.eos = eos[0];
+  const auto eos = end_id(source.files, id_of, source.subject);
+  if (eos && in_range(*eos)) out.eos = *eos;
   const PostProcessor& post = source.parts.post_processor;
   if (post.before.size() > 1 || post.after.size() > 1) {
     throw no_form(source, "a post_processor that adds several tokens on one side");

@@ -78,9 +78,17 @@ std::optional<int32_t> begin_id(const SideFiles& files, const TokenLookup& id_of
   return ids.empty() ? std::nullopt : std::optional(ids.front());
 }
 
+std::optional<int32_t> end_id(const SideFiles& files, const TokenLookup& id_of,
+                              const std::string& subject) {
+  const std::vector<int32_t> ids = special_ids(files, id_of, "eos", subject);
+  return ids.empty() ? std::nullopt : std::optional(ids.front());
+}
+
 std::vector<int32_t> end_ids(const SideFiles& files, const TokenLookup& id_of,
                              const std::string& subject) {
-  return special_ids(files, id_of, "eos", subject);
+  const auto generation = parse_side_file(files, "generation_config.json", subject);
+  if (!generation) return special_ids(files, id_of, "eos", subject);
+  return ids_in(*generation, "eos_token_id", subject + ": generation_config.json");
 }
 
 std::optional<Json> parse_side_file(const SideFiles& files, const std::string& name,

@@ -30,7 +30,11 @@ using TokenLookup = std::function<std::optional<int32_t>(std::string_view token)
 // tokenizer_config.json, else special_tokens_map.json. Throws Error for an id that is no id.
 std::optional<int32_t> begin_id(const SideFiles& files, const TokenLookup& id_of,
                                 const std::string& subject);
-// Likewise eos_token_id, which may be a list.
+// Likewise eos_token_id, of a list the first.
+std::optional<int32_t> end_id(const SideFiles& files, const TokenLookup& id_of,
+                              const std::string& subject);
+// What ends a text, as in transformers' generate(): where there is a generation_config.json, it
+// alone says so, and may say nothing; else as above, all of a list.
 std::vector<int32_t> end_ids(const SideFiles& files, const TokenLookup& id_of,
                              const std::string& subject);
 

@@ -50,7 +50,7 @@ class Tokenizer {
   std::string token_text(int32_t id) const;  // as stored ("Ġthe", "<0x0A>"); "" for none
 
   std::optional<int32_t> bos() const;
-  // Ids that end a text: generation_config before config before tokenizer_config; may be empty.
+  // Ids that end a text (end_ids() of side_files.h); may be empty.
   std::vector<int32_t> eos() const;
 
   struct Parts;  // tokenizer_parts.h

@@ -105,8 +105,10 @@ TEST_CASE("begin and end ids: generation_config, config, tokenizer_config") {
   files["generation_config.json"] = R"({"bos_token_id": null, "eos_token_id": 8})";
   CHECK(load()->bos() == 5);
   CHECK(load()->eos() == Ids{8});
-  files["generation_config.json"] = R"({"eos_token_id": -1})";
-  CHECK(load()->eos() == Ids{6, 7});
+  for (const char* silent : {"{}", R"({"eos_token_id": null})", R"({"eos_token_id": -1})"}) {
+    files["generation_config.json"] = silent;  // it alone counts, as in transformers' generate
+    CHECK(load()->eos().empty());
+  }
   files["generation_config.json"] = R"({"eos_token_id": "x"})";
   CHECK_THROWS_WITH_AS(load(), doctest::Contains("generation_config.json: 'eos_token_id'"), Error);
 }
