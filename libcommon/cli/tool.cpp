@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -44,7 +45,6 @@ void bind(CLI::App& app, const OptionDecl& option) {
       option.target);
   bound->required(option.required);
   if (is_repeatable(option) && !is_positional(option)) bound->allow_extra_args(false);
-  if (!option.choices.empty() && !option.other_choices) bound->check(CLI::IsMember(option.choices));
 }
 
 // Paths by their last component: the same work on another machine leaves the same bytes.
@@ -102,6 +102,17 @@ void check_integer(const OptionDecl& option, const std::vector<std::string>& giv
                     std::to_string(option.least));
 }
 
+void check_choice(const OptionDecl& option, const std::vector<std::string>& given) {
+  if (option.choices.empty() || option.other_choices) return;
+  std::string known;
+  for (const std::string& choice : option.choices) known += (known.empty() ? "" : ", ") + choice;
+  for (const std::string& value : given) {
+    if (std::ranges::find(option.choices, value) != option.choices.end()) continue;
+    throw usage_error(split_flags(option).back() + " '" + value +
+                      "' is not known; known: " + known);
+  }
+}
+
 // Nothing that was asked for is silently left out.
 void check_company(const OptionDecl& option, const CLI::App& app) {
   const std::string flag = split_flags(option).back();
@@ -146,6 +157,7 @@ void parse(const ToolDecl& tool, int argc, char** argv) {
     const CLI::Option& bound = *app.get_option(split_flags(option).back());
     if (option.given) *option.given = bound.count() > 0;
     check_integer(option, bound.results());
+    check_choice(option, bound.results());
   }
   for (const OptionDecl& option : tool.options) check_company(option, app);
   recorded_history = history_of(tool, app);
