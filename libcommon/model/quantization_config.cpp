@@ -42,10 +42,12 @@ bool regex_match(const std::string& pattern, const std::string& text, const std:
   return length >= 0;
 }
 
-// 3: exact name, 2: regular expression, 1: class, 0: no match. All quantized modules are Linear.
-int match_rank(const std::string& target, const std::string& module, const std::string& subject) {
+// 3: exact name, 2: regular expression, 1: class, 0: no match.
+int match_rank(const std::string& target, const std::string& module, ModuleClass kind,
+               const std::string& subject) {
   if (target == module) return 3;
   if (target.starts_with("re:")) return regex_match(target.substr(3), module, subject) ? 2 : 0;
+  if (kind == ModuleClass::kEmbedding) return target == "Embedding" ? 1 : 0;
   return target == "Linear" || target == "Conv1D" ? 1 : 0;
 }
 
@@ -109,6 +111,11 @@ void read_weights(const Json& weights, const std::string& subject, QuantizedForm
   }
 }
 
+// "int4", "float8".
+std::string kind_text(bool is_float, const Json& bits) {
+  return (is_float ? "float" : "int") + bits.dump().substr(0, 80);
+}
+
 void read_input(const Json& input, const std::string& subject, QuantizedFormat& format) {
   if (input.is_null()) return;
   if (value_or_null(input, "dynamic") != Json(true)) {
@@ -120,10 +127,12 @@ void read_input(const Json& input, const std::string& subject, QuantizedFormat& 
   if (value_or_null(input, "symmetric") == Json(false)) {
     not_implemented(subject, "symmetric", Json(false), "true");
   }
+  const Json bits = value_or_null(input, "num_bits");
   const bool is_float = value_or_null(input, "type") == "float";
-  if (value_or_null(input, "num_bits") != 8 || is_float != format.is_float || format.bits != 8) {
-    not_implemented(subject, "num_bits", value_or_null(input, "num_bits"),
-                    "8, with weights of 8 bits and the same type");
+  if (bits != 8 || is_float != format.is_float || format.bits != 8) {
+    throw Error(subject + ": " + kind_text(is_float, bits) + " with weights of " +
+                kind_text(format.is_float, format.bits) +
+                " is not implemented; known: int8 with int8, float8 with float8");
   }
   format.quantize_input = true;
 }
@@ -182,15 +191,16 @@ void QuantizationConfig::read_group(const Json& group, const std::string& format
   groups_.push_back(std::move(result));
 }
 
-std::optional<QuantizedFormat> QuantizationConfig::find(const std::string& module) const {
+std::optional<QuantizedFormat> QuantizationConfig::find(const std::string& module,
+                                                        ModuleClass kind) const {
   for (const std::string& entry : ignore_) {
-    if (match_rank(entry, module, subject_) >= 2) return std::nullopt;
+    if (match_rank(entry, module, kind, subject_) > 0) return std::nullopt;
   }
   const Group* best = nullptr;
   int best_rank = 0;
   for (const Group& group : groups_) {
     for (const std::string& target : group.targets) {
-      const int rank = match_rank(target, module, subject_);
+      const int rank = match_rank(target, module, kind, subject_);
       if (rank <= best_rank) continue;
       best_rank = rank;
       best = &group;
@@ -202,7 +212,7 @@ std::optional<QuantizedFormat> QuantizationConfig::find(const std::string& modul
 
 std::optional<QuantizedFormat> quantized_format(const Json& config, const std::string& module,
                                                 const std::string& subject) {
-  return QuantizationConfig(config, subject).find(module);
+  return QuantizationConfig(config, subject).find(module, ModuleClass::kLinear);
 }
 
 }  // namespace hone

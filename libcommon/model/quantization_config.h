@@ -1,6 +1,6 @@
 // config.json's quantization_config (https://github.com/vllm-project/compressed-tensors), parsed
 // once. Groups of modules share a scheme; a module belongs to the group that names it exactly, else
-// by regular expression ("re:..."), else by its class ("Linear").
+// by regular expression ("re:..."), else by its class ("Linear", "Embedding").
 #pragma once
 
 #include <optional>
@@ -11,12 +11,14 @@
 
 namespace hone {
 
+enum class ModuleClass : uint8_t { kLinear, kEmbedding };
+
 class QuantizationConfig {
  public:
   // Other methods and schemes are refused by name. No quantization_config: no groups.
   QuantizationConfig(const Json& config, const std::string& subject);
 
-  std::optional<QuantizedFormat> find(const std::string& module) const;
+  std::optional<QuantizedFormat> find(const std::string& module, ModuleClass kind) const;
 
  private:
   struct Group {

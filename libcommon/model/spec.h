@@ -81,6 +81,9 @@ enum class Role : uint8_t {
   kFinalNorm,
   kHead,  // [vocab, hidden]; absent when tied
 };
+inline bool is_embedding(Role role) {
+  return role == Role::kEmbedding || role == Role::kPositionEmbedding;
+}
 std::string_view role_name(Role role);  // "attn.q", "ffn.down": in reports
 
 // How a tensor's rows lie in a Hugging Face file.

@@ -139,9 +139,14 @@ class Joiner {
     return payload_row_bytes(view);
   }
 
+  ModuleClass class_of(const std::string& name) {
+    const TensorSpec* expected = expected_tensor(name);
+    return expected != nullptr && is_embedding(expected->role) ? ModuleClass::kEmbedding
+                                                               : ModuleClass::kLinear;
+  }
+
   void apply_format(StoredWeight& weight, bool packed) {
-    const std::string module = module_of(weight.name);
-    const auto format = quantization_.find(module);
+    const auto format = quantization_.find(module_of(weight.name), class_of(weight.name));
     if (!format) {
       refuse(weight, "is quantized, but config.json's quantization_config does not cover it");
     }

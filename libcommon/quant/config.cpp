@@ -16,7 +16,7 @@ auto recorded(const Scheme& s) {
 
 struct Group {
   Scheme scheme;
-  std::vector<std::string> modules;
+  std::vector<QuantizedModule> modules;
 };
 
 std::vector<Group> group_modules(const std::vector<QuantizedModule>& modules) {
@@ -27,12 +27,22 @@ std::vector<Group> group_modules(const std::vector<QuantizedModule>& modules) {
       return recorded(g.scheme) == recorded(module.scheme);
     });
     if (group == groups.end()) group = groups.insert(groups.end(), {module.scheme, {}});
-    group->modules.push_back(module.module);
+    group->modules.push_back(module);
   }
   std::stable_sort(groups.begin(), groups.end(), [](const Group& a, const Group& b) {
     return a.modules.size() > b.modules.size();
   });
   return groups;
+}
+
+// The largest group has all of class Linear that no other names.
+Json targets_of(const Group& group, bool largest) {
+  Json targets = Json::array();
+  if (largest) targets.push_back("Linear");
+  for (const QuantizedModule& module : group.modules) {
+    if (!largest || module.embedding) targets.push_back(module.module);
+  }
+  return targets;
 }
 
 // Only these keys: the library refuses others.
@@ -91,7 +101,7 @@ Json quantization_config(const std::vector<QuantizedModule>& modules,
   const bool uniform = one_format(groups);
   Json config_groups = Json::object();
   for (size_t i = 0; i < groups.size(); ++i) {
-    Json group = {{"targets", i == 0 ? Json::array({"Linear"}) : Json(groups[i].modules)},
+    Json group = {{"targets", targets_of(groups[i], i == 0)},
                   {"weights", weight_arguments(groups[i].scheme)},
                   {"input_activations", input_arguments(groups[i].scheme)},
                   {"output_activations", nullptr}};

@@ -101,7 +101,7 @@ class Planner {
   // For quantization_config: modules with a matrix that could be quantized.
   void note_module(const StoredWeight& weight, const TensorSpec* known, const Scheme& scheme) {
     if (known == nullptr || !is_weight_matrix(*known)) return;
-    modules_.push_back({module_name(weight.name), scheme});
+    modules_.push_back({module_name(weight.name), scheme, is_embedding(known->role)});
   }
 
   int64_t inputs(const StoredWeight& weight, const TensorSpec* known) const {

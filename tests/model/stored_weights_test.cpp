@@ -140,6 +140,22 @@ TEST_CASE("name beats regular expression beats class; ignored modules stay plain
   CHECK_FALSE(quantized_format(Json::object(), "any", "m"));
 }
 
+TEST_CASE("Linear and Embedding are classes; a class can be ignored, too") {
+  const QuantizationConfig both(config_with(R"({"quant_method": "compressed-tensors",
+    "format": "pack-quantized", "ignore": [], "config_groups": {
+    "a": {"targets": ["Linear"], "weights": {"num_bits": 4, "group_size": 128}},
+    "b": {"targets": ["Embedding"], "weights": {"num_bits": 8, "strategy": "channel"}}}})"),
+                                "m");
+  CHECK(both.find("model.embed_tokens", ModuleClass::kEmbedding)->bits == 8);
+  CHECK(both.find("lm_head", ModuleClass::kLinear)->bits == 4);
+  const QuantizationConfig ignoring(config_with(R"({"quant_method": "compressed-tensors",
+    "format": "pack-quantized", "ignore": ["Embedding"], "config_groups": {
+    "a": {"targets": ["re:.*"], "weights": {"num_bits": 4, "group_size": 128}}}})"),
+                                    "m");
+  CHECK_FALSE(ignoring.find("model.embed_tokens", ModuleClass::kEmbedding));
+  CHECK(ignoring.find("lm_head", ModuleClass::kLinear));
+}
+
 TEST_CASE("schemes that are not implemented are refused by name") {
   const auto refused = [](const std::string& from, const std::string& to, const char* words) {
     std::string text = R"({"quant_method": "compressed-tensors", "format": "int-quantized",
@@ -158,7 +174,7 @@ TEST_CASE("schemes that are not implemented are refused by name") {
   refused("\"channel\"", "\"block\"", "strategy \"block\"");
   refused("\"dynamic\": true", "\"dynamic\": false", "dynamic false");
   refused("\"num_bits\": 8", "\"num_bits\": 1", "num_bits 1");
-  refused("\"num_bits\": 8", "\"num_bits\": 4", "8, with weights of 8 bits");
+  refused("\"num_bits\": 8", "\"num_bits\": 4", "int8 with weights of int4 is not implemented");
   refused("\"strategy\": \"token\"", "\"strategy\": \"tensor\"", "strategy \"tensor\"");
   refused("\"config_groups\"", "\"groups\"", "config_groups is missing");
   refused("\"Linear\"", "\"re:(\"", "is not a regular expression");

@@ -184,6 +184,13 @@ TEST_CASE("quantization_config, key by key") {
   CHECK(quantized.plan.notes.size() == 1);
 }
 
+TEST_CASE("an embedding of the largest group is no Linear: its name is listed") {
+  const Quantized quantized =
+      quantize(small_llama().reader(), {.scheme = "w8a16", .sets = {"embed=w8a16"}});
+  const Json group = config(quantized)["quantization_config"]["config_groups"]["group_0"];
+  CHECK(group["targets"] == Json({"Linear", "model.embed_tokens"}));
+}
+
 TEST_CASE("w8a8 and fp8 record dynamic activations; odd widths ask for a newer reader") {
   const Json w8a8 = config(quantize(small_llama().reader(), {.scheme = "w8a8"}));
   const Json& q = w8a8["quantization_config"];
