@@ -2,8 +2,8 @@
 add_library(hone_flags INTERFACE)
 # -Wno-restrict: g++ 12 warns of overlapping copies in "literal" + std::string (GCC bug 105651).
 # -Wno-missing-field-initializers: designated initialisers leave fields at their defaults on purpose.
-target_compile_options(hone_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-restrict
-                       -Wno-missing-field-initializers>)
+target_compile_options(hone_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra
+                       $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> -Wno-missing-field-initializers>)
 # Fused multiply-adds only where the source says so: formats are defined by separate roundings.
 target_compile_options(hone_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
 if(HONE_WERROR)

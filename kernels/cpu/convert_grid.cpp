@@ -20,8 +20,6 @@ namespace {
 // Of the integers in a group with one scale.
 class IntegerGrid {
  public:
-  static constexpr bool kFloat8 = false;
-
   IntegerGrid(float scale, int zero, int bits)
       : scale_(hn::Set(kFloats, scale)),
         zero_(hn::Set(kFloats, static_cast<float>(zero))),

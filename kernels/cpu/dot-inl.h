@@ -66,7 +66,8 @@ HWY_INLINE float sum_lanes(Floats v) { return sum_halves(kFloatTag, v); }
 HWY_INLINE int64_t whole_columns(int64_t columns) { return columns / kLanes * kLanes; }
 
 // decode_span for any first column; count < 32.
-void decode_tail(const WeightView& w, int64_t row, int64_t begin, int64_t count, float* out) {
+inline void decode_tail(const WeightView& w, int64_t row, int64_t begin, int64_t count,
+                        float* out) {
   float values[48];
   const int64_t first = begin / 16 * 16;
   decode_span(w, row, first, begin + count - first, values);

@@ -45,6 +45,7 @@ const FloatKernels& kernels_of(const WeightView& w) {
   }
 }
 
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
 // Those of a reader, whose rows a kernel of its own multiplies with one token.
 template <class Reader, DotFunction kStream>
 constexpr FloatKernels kStreamedKernels = [] {
@@ -53,7 +54,6 @@ constexpr FloatKernels kStreamedKernels = [] {
   return kernels;
 }();
 
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
 // BF16 of 2:4, in whole blocks.
 bool streams_positions(const WeightView& w) { return w.index && w.columns % kPositionsBlock == 0; }
 #endif

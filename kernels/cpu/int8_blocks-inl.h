@@ -299,6 +299,7 @@ struct IQ4_NLFormat : TableFormat<BlockIQ4_NL, kNonLinear>, HalfScale<BlockIQ4_N
 };
 
 struct MXFP4Format : TableFormat<BlockMXFP4, kDoubledFp4> {
+  static constexpr bool kOnlyNibbles = false;
   static HWY_INLINE uint16_t scale_bits(const Block& block) { return block.e; }
   // 2^(bits - 128), as half_of_e8m0 of codec/narrow_float.h.
   static HWY_INLINE Floats widen_scale(const uint16_t* bits) {
