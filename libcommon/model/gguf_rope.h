@@ -15,7 +15,7 @@ std::vector<float> rope_divisors(const RopeSpec& rope);
 
 // A llama3 scaling whose divisors are these, each to the last few bits of a float; kNone where all
 // are 1; nullopt where there is none. `plain` has theta and rotary; only the ratio of
-// original_context, low and high matters, so low is taken as 1 where it cannot be known.
+// original_context, low and high matters, so low is 1 where that reproduces them.
 std::optional<RopeSpec> rope_from_divisors(std::span<const float> divisors, const RopeSpec& plain);
 
 }  // namespace hone

@@ -144,11 +144,19 @@ TEST_CASE("ALiBi slopes") {
 }
 
 TEST_CASE("llama3 scaling survives GGUF's divisors") {
-  for (const auto& [factor, low, high, original, dim] : {std::tuple{8.0, 1.0, 4.0, 8192, 128},
-                                                         {32.0, 1.0, 4.0, 8192, 64},
-                                                         {8.0, 1.0, 4.0, 32, 16},
-                                                         {6.0, 1.0, 3.0, 5000, 128},
-                                                         {4.0, 2.0, 8.0, 8192, 128}}) {
+  for (const auto& [factor, low, high, original, dim] : {
+           std::tuple{8.0, 1.0, 4.0, 8192, 128},
+           {32.0, 1.0, 4.0, 8192, 64},
+           {8.0, 1.0, 4.0, 32, 16},
+           {6.0, 1.0, 3.0, 5000, 128},
+           {4.0, 2.0, 8.0, 8192, 128},
+           {8.0, 3.0, 8.0, 1000, 128},
+           {8.0, 2.0, 4.0, 16, 40},     // one between
+           {8.0, 0.5, 8.0, 32, 4},      // none
+           {8.0, 1.0, 4.0, 16, 2},      // one at all
+           {8.0, 1.0, 4.0, 4, 16},      // all scaled
+           {8.0, 1.0, 4.0, 999999, 16}  // none wholly
+       }) {
     RopeSpec rope{.theta = 500000.0, .rotary = dim};
     const RopeSpec plain = rope;
     rope.scaling = RopeScaling::kLlama3;
