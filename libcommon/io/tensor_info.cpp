@@ -1,5 +1,7 @@
 #include "libcommon/io/tensor_info.h"
 
+#include <algorithm>
+
 #include "kernels/check.h"
 #include "libcommon/base/checked.h"
 #include "libcommon/base/error.h"
@@ -51,12 +53,12 @@ void validate_tensor(const TensorInfo& tensor, const std::string& subject) {
 }
 
 std::string shape_text(const std::vector<int64_t>& shape) {
+  constexpr size_t kMost = 8;  // a file may list thousands
   std::string text = "[";
-  for (const int64_t dimension : shape) {
-    if (text.size() > 1) text += ", ";
-    text += std::to_string(dimension);
+  for (size_t i = 0; i < std::min(shape.size(), kMost); ++i) {
+    text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
   }
-  return text + "]";
+  return text + (shape.size() > kMost ? ", ...]" : "]");
 }
 
 }  // namespace hone

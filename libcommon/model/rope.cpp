@@ -77,7 +77,8 @@ const ScalingRow& scaling_row(const RopeSource& source) {
   std::string type = "default";
   for (const char* key : {"type", "rope_type"}) {  // the newer spelling counts
     const auto found = source.values.find(key);
-    if (found != source.values.end() && found->is_string()) type = found->get<std::string>();
+    if (found == source.values.end() || found->is_null()) continue;
+    type = require_string(source.values, key, source.subject);
   }
   for (const ScalingRow& row : kScalings) {
     if (row.name == type) return row;

@@ -19,6 +19,7 @@ TEST_CASE("sizes of shapes") {
   CHECK(empty.rows() == 0);
   CHECK(shape_text({}) == "[]");
   CHECK(shape_text({4096, 1024}) == "[4096, 1024]");
+  CHECK(shape_text({1, 2, 3, 4, 5, 6, 7, 8, 9}) == "[1, 2, 3, 4, 5, 6, 7, 8, ...]");
 }
 
 TEST_CASE("shapes that cannot be are refused") {

@@ -174,6 +174,7 @@ TEST_CASE("what is not implemented is refused by name") {
   refused("attention_bias", "no", "must be true or false");
   refused("rms_norm_eps", "tiny", "must be a number");
   refused("rope_scaling", {{"rope_type", "su"}}, "'su'");
+  refused("rope_scaling", {{"rope_type", 3}}, "'rope_type' is 3, must be a string");
   Json bloom = {{"model_type", "bloom"}, {"vocab_size", 96},
                 {"hidden_size", 32},     {"n_layer", 1},
                 {"n_head", 4},           {"apply_residual_connection_post_layernorm", true}};
