@@ -4,7 +4,7 @@ Every peer is a directory with llama-bench and llama-quantize. hone writes the m
 the peers read the same GGUF file, and hone's own schemes of 8 and 4 bits stand against the peers'
 Q8_0 and Q4_0 (w4a16-head8 has a head of int8, as Q4_0 has one of Q8_0; that of w4a16 is BF16). Who
 maps the file stands against hone on a mapped file, who copies or repacks the weights as it loads
-against hone with --load copy. In a round every program runs once, so that a drift of the machine
+against hone with --load copy or repack. In a round every program runs once, so that a drift of the machine
 meets all alike: gains are taken within a round, and their median and range over the rounds are
 printed. More than 1 is good for hone; the gain over the best peer is bold.
 
@@ -145,9 +145,10 @@ class Hone:
 
 def hone_in_modes(options, runner, machine):
     """By the modes of the peers that it stands against."""
-    mapped = Hone(options, runner, machine, "hone", [])
-    copied = Hone(options, runner, machine, "hone, copied", ["--load", "copy"])
-    return {mode: mapped if mode == "default" else copied for mode in options.modes}
+    ways = {"default": Hone(options, runner, machine, "hone", []),
+            "copied": Hone(options, runner, machine, "hone, copied", ["--load", "copy"]),
+            "repacked": Hone(options, runner, machine, "hone, repacked", ["--load", "repack"])}
+    return {mode: ways[mode] for mode in options.modes}
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/level.h"
 #include "kernels/cpu/sparse_tiles.h"
+#include "kernels/cpu/tiles.h"
 #include "kernels/cpu/vbmi.h"
 #include "kernels/host_memory.h"
 
@@ -70,7 +71,8 @@ class CpuBackend final : public Backend {
                  .bf16_products = level.bf16,
                  .rounded = {},
                  .int8 = {}},
-        expands_(level.target == HWY_AVX3 && cpu::has_vbmi()) {
+        expands_(level.target == HWY_AVX3 && cpu::has_vbmi()),
+        lanes_(cpu::tile_lanes(level.target)) {
     detail_ = level.name + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
     run = choose_ops(level.target, reinterpret_cast<BackendContext*>(&context_));
   }
@@ -92,26 +94,42 @@ class CpuBackend final : public Backend {
   }
   double least_zeros(const WeightView& dense) const override;
 
-  // 2:4 integers of four bits also lie in tiles (sparse_tiles.h).
-  size_t placed_bytes(const WeightView& w) const override {
-    if (!expands_ || !context_.int8_kernels || !cpu::can_be_tiled(w)) return 0;
-    return static_cast<size_t>(cpu::tile_blocks(w) * cpu::tile_block_bytes(w));
-  }
+  // Integers lie in tiles once more: sparse_tiles.h, tiles.h.
+  size_t placed_bytes(const WeightView& w) const override { return tiling_of(w).bytes(); }
   WeightView place(const WeightView& host) override;
 
  private:
+  // Blocks of rows in tiles.
+  struct Tiling {
+    int64_t blocks = 0;
+    int64_t block_bytes = 0;
+    void (*make)(const WeightView& w, int64_t lanes, int64_t block, std::byte* tiles) = nullptr;
+    size_t bytes() const { return static_cast<size_t>(blocks * block_bytes); }
+  };
+  Tiling tiling_of(const WeightView& w) const;
+
   cpu::Context context_;
   HostArena tiles_;
-  bool expands_;  // has the instructions that bitmasks need
+  bool expands_;   // has the instructions that bitmasks need
+  int64_t lanes_;  // of a vector of words
   std::string detail_;
 };
 
+CpuBackend::Tiling CpuBackend::tiling_of(const WeightView& w) const {
+  if (!context_.int8_kernels) return {};
+  if (expands_ && cpu::can_be_sparse_tiles(w)) {
+    return {cpu::tile_blocks(w), cpu::tile_block_bytes(w), cpu::make_tile_block};
+  }
+  if (lanes_ == 0 || !cpu::can_be_tiled(w)) return {};
+  return {cpu::bands(w, lanes_), cpu::band_bytes(w, lanes_), cpu::make_band};
+}
+
 WeightView CpuBackend::place(const WeightView& host) {
-  const size_t bytes = placed_bytes(host);
-  if (bytes == 0) return host;
-  std::byte* const tiles = tiles_.take(bytes);
-  context_.pool.parallel_for(cpu::tile_blocks(host), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) cpu::make_tile_block(host, block, tiles);
+  const Tiling tiling = tiling_of(host);
+  if (tiling.blocks == 0) return host;
+  std::byte* const tiles = tiles_.take(tiling.bytes());
+  context_.pool.parallel_for(tiling.blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) tiling.make(host, lanes_, i, tiles);
   });
   WeightView placed = host;
   placed.tiles = tiles;

@@ -41,6 +41,7 @@ struct BlockStorage {
   static constexpr int kPerByte = 1;
   static constexpr bool kTurnsSign = false;
   static constexpr bool kMultiplies = false;
+  static constexpr bool kTiled = false;
   using Stream = RowStream;
   static constexpr bool kPairs = true;
   static constexpr bool kInPlace = kLoadsRuns || HWY_TARGET == HWY_AVX3;

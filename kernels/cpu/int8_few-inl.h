@@ -272,16 +272,38 @@ HWY_INLINE void multiply_run(const Codes& codes, int64_t bytes, const int8_t* qu
   HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = sink.sum(t);
 }
 
-// The same where halves have factors; zero points included.
+// The same of tiles.
 template <class Rows, int kT>
-HWY_INLINE void multiply_halves(const Rows& rows, const Codes& codes, const Int8Part& x,
-                                int64_t run, const ComingShare& coming, Ints* sums) {
+HWY_INLINE void multiply_tile(const Rows& rows, int64_t run, const int8_t* quads, Ints* sums) {
+  DotSink<Rows::kKind, kT> sink(quads, ComingShare());
+  rows.give(run, sink);
+  HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = sink.sum(t);
+}
+
+// What a half of a run gives. codes: of the run, where they are no tiles.
+template <int kHalf, class Rows, class Sink>
+HWY_INLINE void give_half(const Rows& rows, const Codes& codes, int64_t run, int64_t half_run,
+                          Sink& sink) {
+  if constexpr (Rows::kTiled) {
+    rows.template give_half<kHalf>(run, sink);
+  } else {
+    give_run<Rows>({codes.bytes + kHalf * half_run, codes.stride}, half_run, sink);
+  }
+}
+
+// The exact sums where halves have factors; zero points included.
+template <class Rows, int kT>
+HWY_INLINE void multiply_halves(Rows& rows, const Codes& units, const Int8Part& x, int64_t run,
+                                const ComingShare& coming, Ints* sums) {
   const RunEnd<Rows::kKind> end(rows, run);
   const int64_t half_run = x.run / 2;
+  Codes codes = units;
+  if constexpr (!Rows::kTiled) codes = rows.codes(units, run);
   HONE_UNROLL for (int half = 0; half < 2; ++half) {
     DotSink<Rows::kKind, kT> sink(x.quads + (run * x.run + half * half_run) * kT,
                                   half == 0 ? coming : ComingShare());
-    give_run<Rows>({codes.bytes + half * half_run, codes.stride}, half_run, sink);
+    if (half == 0) give_half<0>(rows, codes, run, half_run, sink);
+    if (half == 1) give_half<1>(rows, codes, run, half_run, sink);
     HONE_UNROLL for (int t = 0; t < kT; ++t) {
       const int32_t first = x.half_sums[run * kT + t];
       const Ints start = end.start(half == 0 ? first : x.sums[run * kT + t] - first);
@@ -310,8 +332,9 @@ HWY_NOINLINE void multiply_few(Rows& rows, typename Rows::Stream& stream, const 
     } else if constexpr (kT == 1 && LoadsRuns<Rows>) {
       sums[0] = multiply_loaded<Rows>(units, run, quads, ComingShare(rows, units, run));
     } else if constexpr (kHalves) {
-      multiply_halves<Rows, kT>(rows, rows.codes(units, run), x, run, ComingShare(rows, units, run),
-                                sums);
+      multiply_halves<Rows, kT>(rows, units, x, run, ComingShare(rows, units, run), sums);
+    } else if constexpr (Rows::kTiled) {
+      multiply_tile<Rows, kT>(rows, run, quads, sums);
     } else if constexpr (Rows::kMultiplies) {
       rows.template multiply<kT>(units, run, x, sums);
     } else {

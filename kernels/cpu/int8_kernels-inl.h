@@ -21,12 +21,14 @@ Int8Kernel choose_plain_kernel(const WeightView& w, int64_t run);  // int8_plain
 Int8Kernel choose_block_kernel(const WeightView& w);               // int8_block.cpp
 Int8Kernel choose_sparse_kernel(const WeightView& w);              // int8_sparse.cpp
 Int8Kernel choose_bitmask_kernel(const WeightView& w);             // int8_sparse.cpp
+Int8Kernel choose_tile_kernel(const WeightView& w);                // int8_tiles.cpp
 
 inline Int8Kernel choose_int8_kernel(const WeightView& w) {
   const int64_t run = input_run(w);
   if (run == 0) return {};
   if (w.mask) return choose_bitmask_kernel(w);
   if (w.index) return choose_sparse_kernel(w);
+  if (w.tiles) return choose_tile_kernel(w);
   return is_block(w.type) ? choose_block_kernel(w) : choose_plain_kernel(w, run);
 }
 #endif

@@ -77,7 +77,11 @@ class Int8ProductOf final : public Int8Product {
     for_each_run(rows_, stream_, run_count(x.layout),
                  [&](const Codes& units, int64_t run) HWY_ATTR {
                    PanelSink<Rows::kKind> sink{panels[run], side};
-                   give_run<Rows>(rows_.codes(units, run), bytes, sink);
+                   if constexpr (Rows::kTiled) {
+                     rows_.give(run, sink);
+                   } else {
+                     give_run<Rows>(rows_.codes(units, run), bytes, sink);
+                   }
                    panels[run].ends[side] = RunEnd<Rows::kKind>(rows_, run);
                  });
   }

@@ -253,12 +253,13 @@ HWY_INLINE hn::Vec<D> turn_sign(D d, hn::Vec<D> words) {
   return words;
 }
 
-template <class Rows, int kCode, class Sink>
+template <class Rows, int kSlot, int kCode = 0, class Sink>
 HWY_INLINE void give_quads(Words word, int64_t index, int64_t words, Sink& sink) {
   const Tag<uint32_t> d;
-  sink.template add<kCode % 2>(index + kCode * words, pick_codes<Rows::kPerByte, kCode>(d, word));
+  sink.template add<(kSlot + kCode) % 2>(index + kCode * words,
+                                         pick_codes<Rows::kPerByte, kCode>(d, word));
   if constexpr (kCode + 1 < Rows::kPerByte) {
-    give_quads<Rows, kCode + 1>(word, index, words, sink);
+    give_quads<Rows, kSlot, kCode + 1>(word, index, words, sink);
   }
 }
 
@@ -359,12 +360,14 @@ class GroupTable {
 //   kInPlace                codes are the file's bytes: one token reads them where they are
 //   kMultiplies             has multiply<kT>, which a few tokens use instead of codes, and asks
 //                           for its bytes itself
+//   kTiled                  has give instead of codes
 //   Stream                  RowStream, or NoStream
 //   unit_bytes, unit_runs   what must not be cut: so many bytes of a row hold so many runs
 //   start(row, count)       go to rows [row, row + count), count <= kLanes
 //   begin(units, run)       before anything else of a run; units: where its unit starts, in each
 //                           row
 //   codes(units, run)       of the run
+//   give(run, sink)         kTiled: what give_run does; kHalves: give_half<half>(run, sink), too
 //   load_pair(unit, run)    AVX-512, kPairs: codes of an even run and of the next one, of one row
 //   load_run(unit, run)     AVX2, kPairs, but for kHalves: codes of a run, of one row
 //   zero(), zeros(run)      zero() for all rows; where has_zeros(), one a row instead
@@ -382,6 +385,7 @@ class GroupedRows {
   static constexpr bool kPairs = false;
   static constexpr bool kInPlace = true;
   static constexpr bool kMultiplies = false;
+  static constexpr bool kTiled = false;
   using Stream = RowStream;
 
   explicit GroupedRows(const WeightView& w)

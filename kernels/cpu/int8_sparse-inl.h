@@ -94,6 +94,7 @@ class SparseStorage {
   static constexpr bool kPairs = false;
   static constexpr bool kInPlace = true;
   static constexpr bool kMultiplies = true;
+  static constexpr bool kTiled = false;
 
   static bool suits(const WeightView& w) {
     return has_vbmi() && input_run(w) == kLongestRun && w.columns % kLongestRun == 0 && !w.zeros;
@@ -274,7 +275,7 @@ HWY_INLINE void multiply_tile(const std::byte* tile, const int8_t* x, Ints* sums
   HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = hn::Sub(sums[t], zeros[t]);
 }
 
-class TiledRows : public SparseRows<4, false> {
+class SparseTiles : public SparseRows<4, false> {
  public:
   using SparseRows::SparseRows;
 

@@ -17,7 +17,7 @@ namespace hone::cpu::HWY_NAMESPACE {
 
 Int8Kernel choose_sparse_kernel(const WeightView& w) {
 #if HWY_TARGET == HWY_AVX3
-  if (w.tiles) return kInt8Kernel<TiledRows>;
+  if (w.tiles) return kInt8Kernel<SparseTiles>;
   if (!SparseRows<8, true>::suits(w)) return {};
   if (w.packed_bits == 0 && w.type == DType::kI8) return kInt8Kernel<SparseRows<8, true>>;
   if (w.packed_bits == 8) return kInt8Kernel<SparseRows<8, false>>;

@@ -104,9 +104,12 @@ class SixBitFormat {
 
   // A block starts with sixteen bytes: d and dmin, then twelve that formats.h draws.
   HWY_INLINE void read_scales(const Codes& units) {
-    const Tag<uint32_t> d;
     Words head[4];
     turn_words(units.bytes, units.stride, head);
+    set_scales(head);
+  }
+  HWY_INLINE void set_scales(const Words head[4]) {
+    const Tag<uint32_t> d;
     d_ = lower_halves(head[0]);
     minus_dmin_ = hn::Neg(lower_halves(hn::ShiftRight<16>(head[0])));
     const Words six = hn::Set(d, 0x3f3f3f3f), four = hn::Set(d, 0x0f0f0f0f);
@@ -200,8 +203,9 @@ class Q6_KFormat {
     for (int64_t r = 0; r < kLanes; ++r) {
       d[r] = reinterpret_cast<const Block*>(units.bytes + r * units.stride)->d;
     }
-    d_ = widen_f16(d);
-    turn_words(units.bytes + offsetof(Block, scales), units.stride, factors_);
+    Words factors[4];
+    turn_words(units.bytes + offsetof(Block, scales), units.stride, factors);
+    set_scales(factors, widen_f16(d));
 #if HWY_TARGET == HWY_AVX3
     // [row][half] to [half][row] in every 128 bits.
     const __m512i turn =
@@ -210,6 +214,10 @@ class Q6_KFormat {
       _mm512_store_si512(fours_[p], _mm512_shuffle_epi8(factors_[p].raw, turn));
     }
 #endif
+  }
+  HWY_INLINE void set_scales(const Words factors[4], Floats d) {
+    d_ = d;
+    HONE_UNROLL for (int i = 0; i < 4; ++i) factors_[i] = factors[i];
   }
   HWY_INLINE Floats scale(int64_t) const { return d_; }
   HWY_INLINE Ints factor(int64_t run, int half) const {

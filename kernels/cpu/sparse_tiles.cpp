@@ -39,7 +39,7 @@ void make_tile_row(const std::byte* codes, const std::byte* index, std::byte* to
 
 }  // namespace
 
-bool can_be_tiled(const WeightView& w) {
+bool can_be_sparse_tiles(const WeightView& w) {
   const bool codes = w.index && w.packed_bits == 4 && (w.quantize_input || rounds_in_runs(w));
   const bool halves = w.scale_type == DType::kF16 || w.scale_type == DType::kBF16;
   return codes && w.scales && halves && w.scale_rows == w.rows && w.group == kTileColumns &&
@@ -50,7 +50,7 @@ int64_t tile_blocks(const WeightView& w) { return (w.rows + kTileRows - 1) / kTi
 
 int64_t tile_block_bytes(const WeightView& w) { return w.columns / kTileColumns * kTileBytes; }
 
-void make_tile_block(const WeightView& w, int64_t block, std::byte* tiles) {
+void make_tile_block(const WeightView& w, int64_t, int64_t block, std::byte* tiles) {
   const int64_t first = block * kTileRows;
   const int64_t rows = std::min(kTileRows, w.rows - first);
   const int64_t count = w.columns / kTileColumns;

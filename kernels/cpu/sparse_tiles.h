@@ -29,10 +29,10 @@ constexpr int64_t kTileScales = kTileRows * 2;                    // bytes
 constexpr int64_t kTileBytes = kTileCodes + kTilePositions + kTileScales;
 
 // Where each tile has a scale of 16 bits for a row.
-bool can_be_tiled(const WeightView& w);
+bool can_be_sparse_tiles(const WeightView& w);
 int64_t tile_blocks(const WeightView& w);  // of kTileRows rows; the last is filled with zeros
 int64_t tile_block_bytes(const WeightView& w);
 // Fills one of the blocks of WeightView::tiles, which are zeros before.
-void make_tile_block(const WeightView& w, int64_t block, std::byte* tiles);
+void make_tile_block(const WeightView& w, int64_t lanes, int64_t block, std::byte* tiles);
 
 }  // namespace hone::cpu

@@ -43,10 +43,12 @@ using Identity = decltype(identity(WeightView()));
 // Each matrix that the graph names, in execution order, so that a large model's first layers are
 // there first; equal ones once.
 std::vector<std::pair<Identity, const WeightView*>> matrices_of(const Graph& graph,
-                                                                const WeightTable& host) {
+                                                                const WeightTable& host,
+                                                                bool only_products = false) {
   std::vector<std::pair<Identity, const WeightView*>> all;
   std::map<Identity, bool> seen;
   for (const Node& node : graph.nodes) {
+    if (only_products && node.op == OpKind::kEmbed) continue;
     for (const WeightKey& key : matrices_of(node)) {
       const WeightView& view = host.matrix(key);
       if (seen.emplace(identity(view), true).second) all.emplace_back(identity(view), &view);
@@ -83,18 +85,24 @@ PlacedWeights place_weights(Backend& backend, const Graph& graph, const WeightTa
     placed.table.vectors[vector.key] = reinterpret_cast<const float*>(next);
     next += rounded(vector.bytes);
   }
-  place_matrices(backend, graph, placed.table);
+  std::map<Identity, WeightView> there;
+  for (const auto& [same, view] : matrices_of(graph, host)) there[same] = backend.place(*view);
+  for (auto& [key, view] : placed.table.matrices) view = there.at(identity(view));
   return placed;
 }
 
-int64_t place_matrices(Backend& backend, const Graph& graph, WeightTable& table) {
+int64_t place_again(Backend& backend, const Graph& graph,
+                    const std::function<bool(const WeightView&)>& wanted, WeightTable& table) {
   int64_t bytes = 0;
   std::map<Identity, WeightView> there;
-  for (const auto& [same, view] : matrices_of(graph, table)) {
+  for (const auto& [same, view] : matrices_of(graph, table, true)) {
+    if (!wanted(*view)) continue;
     bytes += static_cast<int64_t>(backend.placed_bytes(*view));
     there[same] = backend.place(*view);
   }
-  for (auto& [key, view] : table.matrices) view = there.at(identity(view));
+  for (auto& [key, view] : table.matrices) {
+    if (const auto at = there.find(identity(view)); at != there.end()) view = at->second;
+  }
   return bytes;
 }
 

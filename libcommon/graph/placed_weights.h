@@ -1,6 +1,8 @@
 // A model's weights where a backend wants them.
 #pragma once
 
+#include <functional>
+
 #include "libcommon/graph/buffer.h"
 #include "libcommon/graph/graph.h"
 #include "libcommon/graph/weight_table.h"
@@ -20,8 +22,10 @@ int64_t weight_bytes(const Backend& backend, const Graph& graph, const WeightTab
 // are placed once.
 PlacedWeights place_weights(Backend& backend, const Graph& graph, const WeightTable& host);
 
-// Lets the backend place each matrix of `table`, once. Returns the bytes that it took: where it
-// shares the host's memory, for those that it also wants in an order of its own.
-int64_t place_matrices(Backend& backend, const Graph& graph, WeightTable& table);
+// Lets a backend that shares the host's memory lay out matrices of products once more, in the order
+// in which it multiplies them, if it has one: those that are wanted. Returns the bytes that it
+// took.
+int64_t place_again(Backend& backend, const Graph& graph,
+                    const std::function<bool(const WeightView&)>& wanted, WeightTable& table);
 
 }  // namespace hone

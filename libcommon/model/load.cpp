@@ -72,8 +72,9 @@ class Loader {
   }
   // Whether a tensor is multiplied where the file is mapped.
   bool stays(size_t tensor) const {
-    return plan_.steps[tensor].action == LoadAction::kKeep && options_.mode != LoadMode::kCopy &&
-           mapped(tensor);
+    if (plan_.steps[tensor].action != LoadAction::kKeep || !mapped(tensor)) return false;
+    if (options_.mode == LoadMode::kRepack) return !is_float(reader_.header().tensors[tensor].type);
+    return options_.mode != LoadMode::kCopy;
   }
 
   // All tensors that are kept as stored: those that do not stay are read by several threads.
@@ -220,6 +221,7 @@ std::optional<LoadMode> load_mode_from_name(std::string_view name) {
   if (name == "auto") return LoadMode::kAuto;
   if (name == "map") return LoadMode::kMap;
   if (name == "copy") return LoadMode::kCopy;
+  if (name == "repack") return LoadMode::kRepack;
   return std::nullopt;
 }
 

@@ -26,6 +26,7 @@ Json timings_json(const Session& session, const GenerateStatistics& statistics) 
                {"weights", weights_place(session.model())},
                {"int8_products", session.int8_products()},
                {"bf16_products", session.bf16_products()},
+               {"repacked_products", session.repacked_products()},
                {"sparse", sparse_json(session.sparse_products())},
                {"kv_type", kv_type_name(session.kv_type())},
                {"prompt_tokens", s.prompt_tokens},

@@ -138,6 +138,7 @@ Json model_row(const BenchmarkSubject& subject, double first_token_seconds) {
           {"memory_bytes", session.memory().total()},
           {"int8_products", session.int8_products()},
           {"bf16_products", session.bf16_products()},
+          {"repacked_products", session.repacked_products()},
           {"sparse", sparse_json(session.sparse_products())},
           {"kv_type", kv_type_name(session.kv_type())},
           {"backend", session.backend_name()},

@@ -37,8 +37,13 @@ DeviceModel place_part(Placement part, WeightTable host, const SessionOptions& o
   placed.weight_bytes = weight_bytes(backend, part.graph, host);
   if (!backend.shares_host_memory()) placed.own_bytes = placed.weight_bytes;
   placed.weights = place_weights(backend, part.graph, host);
+  if (backend.shares_host_memory()) {
+    const auto wanted = [&options](const WeightView& matrix) {
+      return matrix.index ? options.sparse : options.load == LoadMode::kRepack;
+    };
+    placed.own_bytes += place_again(backend, part.graph, wanted, placed.weights.table);
+  }
   if (options.sparse && backend.shares_host_memory()) {
-    placed.own_bytes += place_matrices(backend, part.graph, placed.weights.table);
     placed.packed = pack_bitmasks(backend, part.graph, options.threads, placed.weights.table);
     for (const BitmaskMatrix& matrix : placed.packed) placed.own_bytes += matrix.bytes;
   }

@@ -11,6 +11,15 @@
 
 namespace hone {
 
+namespace {
+
+std::string repacked_text(const Session& session) {
+  const int64_t count = session.repacked_products();
+  return count == 0 ? "" : ", " + std::to_string(count) + " repacked";
+}
+
+}  // namespace
+
 const Tokenizer& Engine::require_tokenizer() const {
   if (tokenizer == nullptr) throw Error(tokenizer_fault + "; token ids work without one");
   return *tokenizer;
@@ -37,7 +46,8 @@ Engine open_engine(const std::string& where, const SessionOptions& session) {
   log_verbose(text + engine.session->backend_name() + ", " + engine.session->backend_detail() +
               ", " + std::to_string(engine.session->int8_products()) +
               " matrices multiplied in int8, " + std::to_string(engine.session->bf16_products()) +
-              " in bf16" + sparse_text(sparse_json(engine.session->sparse_products())) +
+              " in bf16" + repacked_text(*engine.session) +
+              sparse_text(sparse_json(engine.session->sparse_products())) +
               ", keys and values in " + std::string(kv_type_name(engine.session->kv_type())));
   if (!session.gpu_layers) return engine;
   const std::vector<SessionPart> parts = engine.session->parts();

@@ -89,6 +89,7 @@ struct Session::State {
         parts(*model, options, context),
         lengths(static_cast<size_t>(options.sequences), 0) {}
 
+  int64_t weights_in_memory() const;
   void check_memory(int64_t cache_bytes, int64_t activation_bytes) const;
   void check_tokens(std::span<const StepToken> tokens) const;
   int64_t make_room(std::span<const StepToken> tokens);
@@ -111,13 +112,20 @@ struct Session::State {
   std::vector<Sampled> drawn;                      // by the last call that is
 };
 
+int64_t Session::State::weights_in_memory() const {
+  int64_t bytes = model->resident_bytes;
+  for (const auto& part : parts.all()) bytes += part->model.own_bytes;
+  return bytes;
+}
+
 void Session::State::check_memory(int64_t cache_bytes, int64_t activation_bytes) const {
-  const int64_t total = model->resident_bytes + cache_bytes + activation_bytes;
+  const int64_t weights = weights_in_memory();
+  const int64_t total = weights + cache_bytes + activation_bytes;
   if (options.max_memory <= 0 || total <= options.max_memory) return;
   const auto text = [](int64_t bytes) { return human_bytes(static_cast<double>(bytes)); };
-  throw resource_error(model->subject + ": needs " + text(total) + " (weights " +
-                       text(model->resident_bytes) + ", key-value cache " + text(cache_bytes) +
-                       " in " + std::string(kv_type_name(parts.kv_type())) + ", activations " +
+  throw resource_error(model->subject + ": needs " + text(total) + " (weights " + text(weights) +
+                       ", key-value cache " + text(cache_bytes) + " in " +
+                       std::string(kv_type_name(parts.kv_type())) + ", activations " +
                        text(activation_bytes) + "), --max-memory is " + text(options.max_memory) +
                        "; a smaller --ctx or --kv-type needs less");
 }
@@ -298,6 +306,9 @@ std::string Session::transport() const {
 
 int64_t Session::int8_products() const { return count_products(state_->parts, rounds_in_runs); }
 int64_t Session::bf16_products() const { return count_products(state_->parts, rounds_to_bf16); }
+int64_t Session::repacked_products() const {
+  return count_products(state_->parts, [](const WeightView& w) { return w.tiles && !w.index; });
+}
 
 SparseProducts Session::sparse_products() const {
   SparseProducts products;
@@ -317,11 +328,10 @@ SparseProducts Session::sparse_products() const {
 
 SessionMemory Session::memory() const {
   const State& s = *state_;
-  SessionMemory memory = {.weights = s.model->resident_bytes,
+  SessionMemory memory = {.weights = s.weights_in_memory(),
                           .cache = s.parts.cache_bytes(),
                           .activations = s.parts.activation_bytes()};
   for (const auto& part : s.parts.all()) {
-    memory.weights += part->model.own_bytes;
     memory.cache_limit += part->cache.bytes_for(s.context);
   }
   return memory;

@@ -165,6 +165,7 @@ class Session {
   MachinePeaks measure_peaks();        // of the GPU; zeros on the host
   int64_t int8_products() const;       // matrices that are multiplied in int8
   int64_t bf16_products() const;       // matrices whose activations are rounded to BF16
+  int64_t repacked_products() const;   // dense matrices that lie anew for LoadMode::kRepack
   SparseProducts sparse_products() const;
   SessionMemory memory() const;
   TokenCost token_cost(int64_t depth) const;  // of one token at position `depth`

@@ -3,7 +3,6 @@
 #include <cstring>
 #include <span>
 
-#include "kernels/cpu/vbmi.h"
 #include "kernels/formats.h"
 #include "tests/cpu/fixture.h"
 #include "tests/support/tolerances.h"
@@ -239,39 +238,6 @@ TEST_CASE("matmul: a row of 2:4 may end anywhere, for one token as for two") {
         CHECK(tolerance::same_bytes(alone, std::span(batch).first(rows)));
       }
     }
-  }
-}
-
-// Tiles are 16 rows by 128 columns and serve up to four tokens.
-TEST_CASE("matmul: integers of 2:4 in tiles give the bytes that they give as stored") {
-  for (const auto& [level, backend] : open_levels(2)) {
-    int64_t tiled = 0;
-    for (const DType scale_type : {DType::kF16, DType::kBF16}) {
-      for (const int64_t rows : {1, 15, 16, 17, 70}) {
-        const int64_t columns = 128 * (1 + rows % 3);
-        const StoredMatrix matrix({.name = "",
-                                   .packed_bits = 4,
-                                   .group = 128,
-                                   .scale_type = scale_type,
-                                   .sparse = true,
-                                   .int8_input = true},
-                                  rows, columns, static_cast<uint32_t>(rows));
-        const WeightView placed = backend->place(matrix.view());
-        if (placed.tiles) ++tiled;
-        for (const int64_t tokens : {1, 2, 3, 4, 5, 13}) {
-          const std::vector<float> x = normal_floats(tokens * columns, 9);
-          CHECK_MESSAGE(tolerance::same_bytes(product(*backend, placed, x, tokens),
-                                              product(*backend, matrix.view(), x, tokens)),
-                        level << " [" << rows << ", " << columns << "] x " << tokens);
-        }
-        const auto last = static_cast<int32_t>(rows - 1);
-        std::vector<float> row = poisoned(columns);
-        backend->run.embed({.ids = &last, .table = placed, .out = row.data(), .tokens = 1});
-        const std::vector<float> decoded = matrix.decoded();
-        CHECK(tolerance::same_bytes(row, std::span(decoded).last(columns)));
-      }
-    }
-    CHECK(tiled == (level == "avx3_vnni" && cpu::has_vbmi() ? 10 : 0));
   }
 }
 

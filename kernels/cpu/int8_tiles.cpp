@@ -1,0 +1,55 @@
+// Products of integers that also lie in tiles.
+#include "kernels/cpu/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/int8_tiles.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// After foreach_target.
+#include "hwy/highway.h"
+#include "kernels/cpu/int8_kernels-inl.h"
+#include "kernels/cpu/int8_product-inl.h"
+#include "kernels/cpu/int8_tiles-inl.h"
+
+#if HWY_TARGET != HWY_SCALAR
+HWY_BEFORE_NAMESPACE();
+namespace hone::cpu::HWY_NAMESPACE {
+
+namespace {
+
+template <bool kTwosComplement>
+Int8Kernel choose_byte_tiles(const WeightView& w) {
+  if (w.quantize_input) {
+    return kInt8Kernel<PlainTiles<PlainRows<8, kTwosComplement, kKindOfAllBytes>>>;
+  }
+  return kInt8Kernel<PlainTiles<PlainRows<8, kTwosComplement, kKindOfBytes>>>;
+}
+
+Int8Kernel choose_block_tiles(DType type) {
+  switch (type) {
+    case DType::kQ8_0:
+      return kInt8Kernel<Q8_0Tiles>;
+    case DType::kQ4_0:
+      return kInt8Kernel<Q4_0Tiles>;
+    case DType::kQ4_K:
+      return kInt8Kernel<SuperBlockTiles<SixBitFormat<BlockQ4_K>, Q4_KPlaces>>;
+    case DType::kQ5_K:
+      return kInt8Kernel<SuperBlockTiles<SixBitFormat<BlockQ5_K>, Q5_KPlaces>>;
+    case DType::kQ6_K:
+      return kInt8Kernel<SuperBlockTiles<Q6_KFormat, Q6_KPlaces>>;
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+Int8Kernel choose_tile_kernel(const WeightView& w) {
+  if (is_block(w.type)) return choose_block_tiles(w.type);
+  if (w.packed_bits == 4) return kInt8Kernel<PlainTiles<PlainRows<4, false>>>;
+  if (w.packed_bits == 2) return kInt8Kernel<PlainTiles<PlainRows<2, false>>>;
+  return w.packed_bits == 8 ? choose_byte_tiles<false>(w) : choose_byte_tiles<true>(w);
+}
+
+}  // namespace hone::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
