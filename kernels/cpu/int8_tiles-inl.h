@@ -155,7 +155,7 @@ class SuperBlockTiles : public BlockTiles {
     Words head[4];
     HONE_UNROLL for (int i = 0; i < 4; ++i) head[i] = word(block_, Places::kScales + i);
     if constexpr (kKind == RunKind::kHalves) {
-      format_.set_scales(head, widen_f16(halves(block_, 0)));
+      format_.set_scales(head, lower_halves(word(block_, 0)));
     } else {
       format_.set_scales(head);
     }
@@ -218,15 +218,14 @@ struct Q5_KPlaces {
 };
 
 struct Q6_KPlaces {
-  static constexpr int64_t kScales = offsetof(BlockQ6_K, scales) / 4;
-  static constexpr int64_t kHighPairs = offsetof(BlockQ6_K, high_pairs) / 4;
+  static constexpr int64_t kScales = kQ6_KScales;
   template <class WordAt>
   static HWY_INLINE Words quad(const WordAt& word_at, int64_t run, int64_t i) {
-    const int64_t half = run / 4;
+    const int64_t half = kQ6_KHalves + run / 4 * kQ6_KHalfWords;
     const int64_t in_half = run % 4;
-    const Words low =
-        bits_of_bytes<0x0f>(word_at(half * 16 + in_half % 2 * 8 + i), in_half / 2 * 4);
-    const Words high = bits_of_bytes<0x03>(word_at(kHighPairs + half * 8 + i), in_half * 2);
+    const int64_t nibbles = in_half % 2 == 0 ? half + 2 * i + 1 : half + 16 + i;
+    const Words high = bits_of_bytes<0x03>(word_at(half + 2 * i), in_half * 2);
+    const Words low = bits_of_bytes<0x0f>(word_at(nibbles), in_half / 2 * 4);
     return hn::Or(low, hn::ShiftLeft<4>(high));
   }
 };

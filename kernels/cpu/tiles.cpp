@@ -30,8 +30,7 @@ BlockFields block_fields(DType type) {
     case DType::kQ5_K:
       return {.shape = {.columns = 256, .words = sizeof(BlockQ5_K) / 4}};
     case DType::kQ6_K:
-      return {.shape = {.columns = 256, .words = offsetof(BlockQ6_K, d) / 4, .halves = 1},
-              .halves_at = offsetof(BlockQ6_K, d)};
+      return {.shape = {.columns = 256, .words = kQ6_KHalves + 2 * kQ6_KHalfWords}};
     default:
       return {};
   }
@@ -76,6 +75,26 @@ void place_block(const WeightView& w, int64_t row, int64_t unit, const UnitPlace
   for (int64_t i = 0; i < to.shape.halves; ++i) to.set_half(i, block + fields.halves_at + 2 * i);
 }
 
+void place_q6_k(const WeightView& w, int64_t row, int64_t unit, const UnitPlace& to) {
+  const std::byte* const block = w.payload + row * w.row_stride + unit * int64_t{sizeof(BlockQ6_K)};
+  std::byte d[4] = {};
+  std::memcpy(d, block + offsetof(BlockQ6_K, d), 2);
+  to.set_word(0, d);
+  for (int64_t i = 0; i < 4; ++i) {
+    to.set_word(kQ6_KScales + i, block + offsetof(BlockQ6_K, scales) + 4 * i);
+  }
+  for (int64_t half = 0; half < 2; ++half) {
+    const int64_t first = kQ6_KHalves + half * kQ6_KHalfWords;
+    const std::byte* const high = block + offsetof(BlockQ6_K, high_pairs) + 32 * half;
+    const std::byte* const nibbles = block + offsetof(BlockQ6_K, nibbles) + 64 * half;
+    for (int64_t i = 0; i < 8; ++i) {
+      to.set_word(first + 2 * i, high + 4 * i);
+      to.set_word(first + 2 * i + 1, nibbles + 4 * i);
+      to.set_word(first + 16 + i, nibbles + 32 + 4 * i);
+    }
+  }
+}
+
 void place_run(const WeightView& w, int64_t row, int64_t unit, const UnitPlace& to) {
   const int64_t run = to.shape.columns;
   const int64_t codes = run * element_bits(w) / 32;
@@ -105,7 +124,9 @@ void make_band(const WeightView& w, int64_t lanes, int64_t band, std::byte* tile
   const TileShape shape = tile_shape(w);
   const int64_t bytes = shape.tile_bytes(lanes);
   const int64_t units = w.columns / shape.columns;
-  const auto place = is_block(w.type) ? place_block : place_run;
+  const auto place = w.type == DType::kQ6_K ? place_q6_k
+                     : is_block(w.type)     ? place_block
+                                            : place_run;
   const int64_t first = band * lanes;
   const int64_t rows = std::min(lanes, w.rows - first);
   for (int64_t unit = 0; unit < units; ++unit) {

@@ -11,6 +11,11 @@
 //                             its zero point (signed), if it has one. A scale of 32 bits is the
 //                             last word
 //
+// But for Q6_K, whose words come in the order in which they are met, or memory would be no stream:
+//
+//   d (in 32 bits)   scales [4]   of each half of the block: high pairs 0, nibbles 0, high pairs 1,
+//   nibbles 1 ... high pairs 7, nibbles 7, nibbles 8 to 15
+//
 // Tiles of a band come one after the other, in the order of columns; bands in the order of rows,
 // the last one filled with zeros.
 #pragma once
@@ -30,6 +35,10 @@ constexpr int64_t tile_lanes(int64_t target) {
   if (target == HWY_SCALAR || target == HWY_EMU128) return 0;
   return target == HWY_AVX3 ? 16 : target == HWY_AVX2 ? 8 : 4;
 }
+
+constexpr int64_t kQ6_KScales = 1;
+constexpr int64_t kQ6_KHalves = 5;
+constexpr int64_t kQ6_KHalfWords = 24;
 
 struct TileShape {
   int64_t columns = 0;  // of a unit; 0: the storage has no tiles
