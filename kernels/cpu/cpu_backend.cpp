@@ -116,7 +116,8 @@ class CpuBackend final : public Backend {
 };
 
 CpuBackend::Tiling CpuBackend::tiling_of(const WeightView& w) const {
-  if (!context_.int8_kernels) return {};
+  const bool integers = input_run(w) > 0;
+  if (integers && !context_.int8_kernels) return {};
   if (expands_ && cpu::can_be_sparse_tiles(w)) {
     return {cpu::tile_blocks(w), cpu::tile_block_bytes(w), cpu::make_tile_block};
   }

@@ -15,6 +15,7 @@
 #include "kernels/convert.h"
 #include "kernels/cpu/activation-inl.h"
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/float_tiles-inl.h"
 #include "kernels/cpu/int8_input-inl.h"
 #include "kernels/cpu/int8_kernels-inl.h"
 #include "kernels/cpu/quantize-inl.h"
@@ -202,6 +203,12 @@ class Multiplier {
       int8_->multiply(area.row, area.rows, *product_.int8, area.token, area.tokens, sums.values,
                       kBlock);
       return;
+    }
+    const WeightView& w = product_.weight.weight();
+    if (w.tiles) {
+      const auto multiply =
+          w.type == DType::kBF16 ? multiply_float_tiles<BF16Tiles> : multiply_float_tiles<F16Tiles>;
+      return multiply(w, product_.x, area, {sums.values, kBlock});
     }
     const auto multiply = product_.pairs ? multiply_lanes<PairLane> : multiply_lanes<FloatLane>;
     multiply(product_.weight, product_.x, area, {sums.values, kBlock});

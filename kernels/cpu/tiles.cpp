@@ -111,10 +111,18 @@ void place_run(const WeightView& w, int64_t row, int64_t unit, const UnitPlace& 
   to.set_half(wide ? 0 : 1, reinterpret_cast<const std::byte*>(&zero));
 }
 
+void place_column(const WeightView& w, int64_t row, int64_t unit, const UnitPlace& to) {
+  to.set_half(0, w.payload + row * w.row_stride + 2 * unit);
+}
+
 }  // namespace
 
 TileShape tile_shape(const WeightView& w) {
-  if (w.index || w.mask || input_run(w) == 0) return {};
+  if (w.index || w.mask) return {};
+  if (w.type == DType::kBF16 || w.type == DType::kF16) {
+    return w.scales || w.columns % 2 != 0 ? TileShape() : TileShape{.columns = 1, .halves = 1};
+  }
+  if (input_run(w) == 0) return {};
   if (!is_block(w.type)) return run_shape(w);
   const TileShape shape = block_fields(w.type).shape;
   return shape.columns > 0 && w.columns % shape.columns == 0 ? shape : TileShape();
@@ -126,7 +134,8 @@ void make_band(const WeightView& w, int64_t lanes, int64_t band, std::byte* tile
   const int64_t units = w.columns / shape.columns;
   const auto place = w.type == DType::kQ6_K ? place_q6_k
                      : is_block(w.type)     ? place_block
-                                            : place_run;
+                     : input_run(w) > 0     ? place_run
+                                            : place_column;
   const int64_t first = band * lanes;
   const int64_t rows = std::min(lanes, w.rows - first);
   for (int64_t unit = 0; unit < units; ++unit) {

@@ -1,13 +1,15 @@
-// WeightView::tiles of the CPU for dense integers: their bytes once more, in the order in which
+// WeightView::tiles of the CPU for dense matrices: their bytes once more, in the order in which
 // vectors of all rows meet them. Memory is then one stream, front to back, whatever the format, and
 // no product sums across a vector or turns rows, which takes a third of the instructions.
 //
-// As many rows as a vector has lanes are a band; a band's columns are cut into units: a run
-// (input_run of tensor_view.h), or a block as GGUF stores it. A tile is the same unit of all rows
-// of a band, its words of 32 bits as a row stores them, then what 16-bit numbers it has:
+// As many rows as a vector has lanes are a band; a band's columns are cut into units: of integers a
+// run (input_run of tensor_view.h), or a block as GGUF stores it; of BF16 and F16 a column. A tile
+// is the same unit of all rows of a band, its words of 32 bits as a row stores them, then what
+// 16-bit numbers it has:
 //
 //   words   [words][lanes]
-//   halves  [halves][lanes]   of a block: its scale; of a run: its scale, if that has 16 bits, and
+//   halves  [halves][lanes]   of a column: it; of a block: its scale; of a run: its scale, if that
+//   has 16 bits, and
 //                             its zero point (signed), if it has one. A scale of 32 bits is the
 //                             last word
 //
@@ -50,9 +52,10 @@ struct TileShape {
 
 TileShape tile_shape(const WeightView& w);
 
-// Products of integers only read tiles.
+// Products of integers read tiles, and those of BF16 or F16 with floats.
 inline bool can_be_tiled(const WeightView& w) {
-  return (w.quantize_input || rounds_in_runs(w)) && tile_shape(w).columns > 0;
+  const bool rounds = w.quantize_input || rounds_in_runs(w);
+  return (input_run(w) > 0 ? rounds : !rounds_to_bf16(w)) && tile_shape(w).columns > 0;
 }
 
 inline int64_t band_bytes(const WeightView& w, int64_t lanes) {

@@ -128,9 +128,9 @@ std::vector<OptionDecl> session_options(CommonOptions& common) {
        .help =
            "Where the weights of a file lie: map uses them where the file is mapped, so that the "
            "first token comes soonest; copy reads them into memory in huge pages first, which "
-           "then decodes faster where the system maps files in small ones; repack copies, and "
-           "lays integers in the order in which the CPU multiplies them, which decodes fastest; "
-           "auto is map.",
+           "then decodes faster where the system maps files in small ones; repack copies "
+           "them in the order in which the CPU multiplies them, which decodes fastest; auto is "
+           "map.",
        .target = &common.load,
        .choices = {"auto", "map", "copy", "repack"},
        .in_history = false},

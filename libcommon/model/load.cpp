@@ -72,9 +72,8 @@ class Loader {
   }
   // Whether a tensor is multiplied where the file is mapped.
   bool stays(size_t tensor) const {
-    if (plan_.steps[tensor].action != LoadAction::kKeep || !mapped(tensor)) return false;
-    if (options_.mode == LoadMode::kRepack) return !is_float(reader_.header().tensors[tensor].type);
-    return options_.mode != LoadMode::kCopy;
+    return plan_.steps[tensor].action == LoadAction::kKeep && options_.mode != LoadMode::kCopy &&
+           mapped(tensor);
   }
 
   // All tensors that are kept as stored: those that do not stay are read by several threads.

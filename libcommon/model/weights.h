@@ -99,8 +99,7 @@ enum class LoadMode : uint8_t {
   kAuto,  // kMap: a reader waits for the first token, and does not pay for one copy of all weights
   kMap,   // where the file is mapped: nothing is read before it is used; refused without a file
   kCopy,  // copied into huge pages, which are read faster, by several threads at once
-  kRepack,  // floats as kCopy; integers as kMap, and a session lays them out once more in the order
-            // in which they are multiplied
+  kRepack,  // kMap, and a session lays them out once more in the order in which they are multiplied
 };
 // "auto", "map", "copy", "repack"
 std::optional<LoadMode> load_mode_from_name(std::string_view name);

@@ -1,4 +1,4 @@
-# Another order in memory, the same text; floats have none.
+# Another order in memory, the same text.
 hone-quantize "$TESTDATA"/storyteller --scheme w8a16 --group-size 32 -o w8 2> /dev/null
 hone-quantize "$TESTDATA"/storyteller --scheme q8_0 -o q8.gguf 2> /dev/null
 for model in w8 q8.gguf "$TESTDATA"/storyteller; do
