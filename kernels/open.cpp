@@ -33,8 +33,7 @@ std::unique_ptr<Backend> open_backend(std::string_view name, int threads, std::s
   if (name == "ref") return open_ref_backend();
   if (name == "cpu") return open_cpu_backend(threads, why);
   if (name == "auto") {
-    std::string no_gpu;
-    std::unique_ptr<Backend> gpu = open_cuda_backend(0, &no_gpu);
+    std::unique_ptr<Backend> gpu = open_cuda_backend(0, why);
     return gpu ? std::move(gpu) : open_cpu_backend(threads, why);
   }
   if (const std::optional<int> index = cuda_index(name)) return open_cuda_backend(*index, why);

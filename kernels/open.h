@@ -10,9 +10,9 @@
 
 namespace hone {
 
-// "ref" (double loops, the truth for tests), "cpu", "cuda", "cuda:1", or "auto" (the first GPU, or
-// the CPU). threads <= 0: default_threads(). Returns null and sets *why when it cannot be had here:
-// "cuda: this build has no CUDA backend".
+// "ref" (double loops, the truth for tests), "cpu", "cuda", "cuda:1", or "auto": the first GPU, or
+// the CPU, and then *why there is no GPU. threads <= 0: default_threads(). Returns null and sets
+// *why when it cannot be had here: "cuda: this build has no CUDA backend".
 std::unique_ptr<Backend> open_backend(std::string_view name, int threads, std::string* why);
 
 std::vector<std::string_view> backend_names();

@@ -53,7 +53,8 @@ std::unique_ptr<Backend> open_device() {
   auto backend =
       open_backend(options.common.device, static_cast<int>(options.common.threads), &why);
   if (!backend) throw usage_error("--device " + options.common.device + ": " + why);
-  log_verbose("device " + std::string(backend->name()) + ", " + std::string(backend->detail()));
+  log_verbose("device " + std::string(backend->name()) + ", " + std::string(backend->detail()) +
+              (why.empty() ? "" : "; " + why));
   return backend;
 }
 

@@ -106,7 +106,10 @@ std::string read_for_all(const std::string& path, Communicator* ranks) {
 
 std::string device_of_rank(const std::string& device, const Communicator* ranks) {
   if (ranks == nullptr) return device;
-  if (device == "auto") return "cpu";
+  if (device == "auto") {
+    log_verbose("--device auto: ranks compute on the CPU; --device cuda gives each a GPU");
+    return "cpu";
+  }
   return device == "cuda" ? "cuda:" + std::to_string(ranks->local_rank()) : device;
 }
 

@@ -16,10 +16,16 @@ namespace {
 
 std::string text(int64_t bytes) { return human_bytes(static_cast<double>(bytes)); }
 
+// Of --device auto, which takes a GPU otherwise.
+void say_why_cpu(const std::string& why) {
+  log_verbose("--device auto: " + why + "; computing on the CPU");
+}
+
 std::unique_ptr<Backend> open_or_throw(const std::string& device, int threads) {
   std::string why;
   std::unique_ptr<Backend> backend = open_backend(device, threads, &why);
   if (!backend) throw usage_error("--device " + device + ": " + why);
+  if (device == "auto" && !why.empty()) say_why_cpu(why);
   return backend;
 }
 
@@ -113,6 +119,7 @@ std::string Fitting::refusal(int64_t layers) const {
   return model_.subject + ": " + who + text(needed.total()) + " (weights " + text(needed.weights) +
          ", key-value cache " + text(needed.cache) + ", activations " + text(needed.activations) +
          "), " + std::string(gpu_.detail()) + " has " + text(free_) + " free" +
+         (fits(layers) ? ", and ops may want 5 % more" : "") +
          (most > 0 ? "; --gpu-layers " + std::to_string(most) + " fits" : "");
 }
 
@@ -132,7 +139,7 @@ std::unique_ptr<Backend> open_last(const LoadedModel& model, const Graph& graph,
     throw resource_error(fitting.refusal(layers) +
                          "; --device cpu, a smaller --ctx, or fewer bits");
   }
-  log_verbose(fitting.refusal(layers) + "; computing on the CPU");
+  say_why_cpu(fitting.refusal(layers));
   return open_or_throw("cpu", options.threads);
 }
 

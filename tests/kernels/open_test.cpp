@@ -23,6 +23,7 @@ TEST_CASE("ref and cpu open, auto is the cpu where there is no GPU") {
   REQUIRE(best);
   if (best->name() == "cuda") return;
   CHECK(best->name() == "cpu");
+  CHECK(why.find("cuda: ") == 0);
   CHECK(best->detail().find(", 3 threads") != std::string_view::npos);
 }
 
