@@ -73,11 +73,18 @@ const Library* open_library(std::string* why) {
   return complete ? &library : nullptr;
 }
 
-std::string version_of(const Library& nccl) {
-  int version = 0;  // 22809: 2.28.9
+// 22809 for 2.28.9; before 2.9, 2804 for 2.8.4.
+int version_of(const Library& nccl) {
+  int version = 0;
   nccl.must(nccl.version(&version), "version");
-  return "NCCL " + std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) +
-         "." + std::to_string(version % 100);
+  return version;
+}
+constexpr int kFirstRecorded = 10000;  // any of 2.9, with which work can be recorded
+
+std::string version_text(int version) {
+  const int minors = version < kFirstRecorded ? 10 : 100;
+  return "NCCL " + std::to_string(version / 100 / minors) + "." +
+         std::to_string(version / 100 % minors) + "." + std::to_string(version % 100);
 }
 
 class NcclGroup final : public DeviceGroup {
@@ -85,7 +92,7 @@ class NcclGroup final : public DeviceGroup {
   NcclGroup(const Library& nccl, Context& context, int rank, void* communicator)
       : nccl_(nccl),
         context_(context),
-        transport_(version_of(nccl)),
+        transport_(version_text(version_of(nccl))),
         rank_(rank),
         communicator_(communicator) {}
   // NCCL ends a communicator when all ranks of the machine do. Where this rank fails, the others
@@ -162,6 +169,10 @@ class NcclGroup final : public DeviceGroup {
 std::string new_nccl_id(std::string* why) {
   const Library* const nccl = open_library(why);
   if (!nccl) return "";
+  if (const int version = version_of(*nccl); version < kFirstRecorded) {
+    *why = version_text(version) + " cannot be recorded, 2.9 can";
+    return "";
+  }
   UniqueId id;
   if (const int result = nccl->unique_id(&id); result != kSuccess) {
     *why = std::string("NCCL: ") + nccl->error_string(result);
