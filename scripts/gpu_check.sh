@@ -90,8 +90,6 @@ done
 say "$(head -1 "$out/device.txt")"
 
 # ---- Build: tests, micro-benchmarks and programs, side by side.
-compile=(nvcc -std=c++20 -O3 --expt-relaxed-constexpr -I.
-  -gencode "arch=compute_$capability,code=sm_$capability")
 # build NAME SOURCE FOLDER TARGETS OPTION...
 build() {
   local name=$1 source=$2 folder=$3 targets=$4
@@ -101,8 +99,8 @@ build() {
       cmake --build "$folder" -j "$(nproc)" --target $targets' _ \
     "$source" "$folder" "$targets" "$capability-real" "$@"
 }
-build build_tests tests/cuda/device "$out/device" cuda_device_check &
-step build_benches 240 bash tests/bench/build_cuda_benches.sh "$out" "${compile[@]}" &
+build build_tests tests/cuda/device "$out/device" \
+  "cuda_device_check matvec_bench attention_bench gemm_bench" &
 if [ -z "$programs" ] && [ -f /usr/include/CLI/CLI.hpp ] && [ -f /usr/include/hwy/highway.h ]; then
   build build_programs . build/gpu-programs "hone-generate hone-benchmark hone_cuda" \
     -DHONE_CUDA=ON -DHONE_TESTS=OFF &
@@ -122,7 +120,7 @@ else
 fi
 
 # ---- Fast?
-for bench in matvec attention gemm; do step_of "$bench" 100 "$out/${bench}_bench"; done
+for bench in matvec attention gemm; do step_of "$bench" 100 "$out/device/${bench}_bench"; done
 for shape in llama-3.1-8b llama-3.2-1b; do
   for scheme in none w4a16 w8a16; do
     $quick && [ "$scheme" != none ] && continue
