@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -50,6 +51,8 @@ class Backend {
   // copy in the backend's memory, in its own layout, that lives until the backend closes. Throws
   // std::bad_alloc.
   virtual size_t placed_bytes(const WeightView&) const { return 0; }
+  // Room for all matrices that are placed next, so many placed_bytes() together, and no more.
+  virtual void reserve_placed(size_t) {}
   virtual WeightView place(const WeightView& host) { return host; }
   // Memory that allocate() and place() can still give; 0: the host's.
   virtual size_t free_bytes() const { return 0; }
@@ -64,11 +67,13 @@ class Backend {
   virtual void set_exact(bool) {}
   // What the device can do, measured now; zeros where it is the host: probe_machine().
   virtual MachinePeaks measure_peaks() { return {}; }
-  // Recording: ops called between begin and end are run, or noted where begin returned true, to be
-  // run again by replay(), with one call and the same pointers. end returns -1 where nothing was
-  // noted.
-  virtual bool begin_recording() { return false; }
-  virtual int end_recording() { return -1; }
+  // Calls `ops`, and notes the ops that it calls instead of running them: replay() of what is
+  // returned runs them, with one call and the same pointers, as often as wanted. -1: they were run,
+  // because this backend notes none. Nothing is noted where `ops` throws.
+  virtual int record(const std::function<void()>& ops) {
+    ops();
+    return -1;
+  }
   virtual void replay(int) {}
   virtual void forget_recordings() {}
   // True where ops return before they are done, so that the next step can be given meanwhile. Its

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/check.h"
+#include "kernels/cuda/arena.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/faults.h"
 #include "kernels/cuda/nccl.h"
@@ -20,54 +21,9 @@
 namespace hone {
 namespace cuda {
 
-constexpr size_t kAlignment = 256;
 // Pinned memory of a copy to the device, at first and at most: a step's ids and positions; a
 // prompt's hidden state, by pieces.
 constexpr size_t kSmallCopy = size_t{64} << 10, kLargeCopy = size_t{1} << 20;
-
-size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-std::byte* Scratch::reserve(size_t bytes) {
-  if (bytes > bytes_ || blocks_.empty()) {
-    const size_t grown = aligned(std::max(bytes, 2 * bytes_));
-    blocks_.push_back(static_cast<std::byte*>(allocate_device(grown)));
-    fill_zero(stream_, blocks_.back(), grown);
-    bytes_ = grown;
-  }
-  return blocks_.back();
-}
-
-Scratch::~Scratch() {
-  for (std::byte* block : blocks_) release_device(block);
-}
-
-// Weights in few large pieces: thousands of small ones would each take a page of the device.
-class Arena {
- public:
-  explicit Arena(size_t piece) : piece_(piece) {}
-  std::byte* take(size_t bytes) {
-    bytes = aligned(bytes);
-    if (bytes > left_) {
-      const size_t piece = std::max(bytes, piece_);
-      pieces_.push_back(static_cast<std::byte*>(allocate_device(piece)));
-      next_ = pieces_.back();
-      left_ = piece;
-    }
-    left_ -= bytes;
-    return std::exchange(next_, next_ + bytes);
-  }
-  Arena(const Arena&) = delete;
-  Arena& operator=(const Arena&) = delete;
-  ~Arena() {
-    for (std::byte* piece : pieces_) release_device(piece);
-  }
-
- private:
-  size_t piece_;
-  std::vector<std::byte*> pieces_;
-  std::byte* next_ = nullptr;
-  size_t left_ = 0;
-};
 
 namespace {
 
@@ -87,7 +43,8 @@ class CudaBackend final : public Backend {
     std::string fault;
     context_.gemm = open_gemm_library(&fault);
     if (!fault.empty()) detail_ += "; " + fault + ", own kernels instead";
-    context_.stream = make_stream();  // last of what may throw: the destructor closes it
+    const bool overlap = may_overlap(device);
+    context_.stream = make_stream(overlap);  // last of what may throw: the destructor closes it
     auto* const context = reinterpret_cast<BackendContext*>(&context_);
 #define X(name, Args) run.name = {cuda::name, context};
     FOR_EACH_OP(X)
@@ -115,11 +72,7 @@ class CudaBackend final : public Backend {
   std::string_view detail() const override { return detail_; }
   bool shares_host_memory() const override { return false; }
 
-  void* allocate(size_t bytes) override {
-    void* const memory = allocate_device(std::max<size_t>(bytes, 1));
-    fill_zero(context_.stream, memory, bytes);
-    return memory;
-  }
+  void* allocate(size_t bytes) override { return allocate_zeroed(std::max<size_t>(bytes, 1)); }
   void release(void* memory) override { release_device(memory); }
   // Through pinned memory: from elsewhere a copy is slower, and may wait for the stream.
   void copy_in(void* to, const void* from_host, size_t bytes) override {
@@ -138,8 +91,9 @@ class CudaBackend final : public Backend {
   }
 
   size_t placed_bytes(const WeightView& host) const override {
-    return aligned(cuda::placed_bytes(host));
+    return Arena::rounded(cuda::placed_bytes(host));
   }
+  void reserve_placed(size_t bytes) override { weights_.reserve(bytes); }
   WeightView place(const WeightView& host) override {
     return cuda::place(context_, host, weights_.take(cuda::placed_bytes(host)));
   }
@@ -155,14 +109,8 @@ class CudaBackend final : public Backend {
   }
   void finish_copy_out(void* to_host, size_t bytes) override { outbox_->finish(to_host, bytes); }
 
-  bool begin_recording() override {
-    cuda::begin_recording(context_.stream);
-    return true;
-  }
-  int end_recording() override {
-    std::unique_ptr<Recording> recording = cuda::end_recording(context_.stream);
-    if (!recording) return -1;
-    recordings_.push_back(std::move(recording));
+  int record(const std::function<void()>& ops) override {
+    recordings_.push_back(cuda::record(context_.stream, ops));
     return static_cast<int>(recordings_.size()) - 1;
   }
   void replay(int recording) override {

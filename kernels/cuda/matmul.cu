@@ -70,9 +70,13 @@ void make_dense(Context& context, Product& product) {
 // Kernels may read weights before those ahead have ended; here these weights are what they write.
 void gemm_of_sparse(Context& context, Product& product) {
   make_dense(context, product);
-  const bool overlap = std::exchange(context.stream.overlap, false);
+  struct Apart {
+    explicit Apart(bool& overlap) : to(overlap), before(std::exchange(overlap, false)) {}
+    ~Apart() { to = before; }
+    bool& to;
+    bool before;
+  } apart(context.stream.overlap);
   gemm(context, product);
-  context.stream.overlap = overlap;
 }
 
 void run(Context& context, Product product) {

@@ -71,11 +71,16 @@ double product_rate(Context& context, std::byte* memory, const uint32_t* word) {
 
 }  // namespace
 
+bool may_overlap(const DeviceInfo& device) {
+  constexpr int kFirst = 90;
+  return device.architecture >= kFirst && simt::compiled_for(read_kernel) >= kFirst;
+}
+
 MachinePeaks measure_peaks(Context& context) {
   constexpr size_t kSum = 256;
   const size_t bytes = std::min(kArrayBytes, free_device_bytes() / 2 / 256 * 256);
   if (bytes < 2 * kSum) return {};
-  Scratch scratch(context.stream);
+  Scratch scratch;
   std::byte* const memory = scratch.reserve(bytes);
   auto* const sum = reinterpret_cast<uint32_t*>(memory);
   auto* const array = reinterpret_cast<uint32_t*>(memory + kSum);

@@ -29,8 +29,10 @@ struct DeviceInfo {
 bool open_device(int index, DeviceInfo* device, std::string* why);
 size_t free_device_bytes();
 
-// Throws OutOfDeviceMemory.
+// Both throw OutOfDeviceMemory. What shall be zero is so on return, also while work is recorded: a
+// recording may be given up, and its memory stay.
 void* allocate_device(size_t bytes);
+void* allocate_zeroed(size_t bytes);
 void release_device(void* memory);
 // In the stream's order. copy_to_host returns when the bytes are there. To the device: staging.h.
 void fill_zero(simt::Stream stream, void* memory, size_t bytes);
@@ -47,7 +49,7 @@ struct RowsCopy {
 };
 void copy_rows_on_device(simt::Stream stream, const RowsCopy& copy);
 
-simt::Stream make_stream();
+simt::Stream make_stream(bool overlap);  // as Stream's
 void close_stream(simt::Stream stream);
 bool is_idle(simt::Stream stream);  // nothing is left to do
 // Work that a library gives to the stream, whose handle it is called with.
@@ -59,8 +61,8 @@ class Recording {
   virtual ~Recording() = default;
   virtual void run(simt::Stream stream) = 0;
 };
-void begin_recording(simt::Stream stream);
-std::unique_ptr<Recording> end_recording(simt::Stream stream);  // null: cannot be recorded here
+// What `work` gives to the stream is recorded instead of done; where it throws, nothing is.
+std::unique_ptr<Recording> record(simt::Stream stream, const std::function<void()>& work);
 
 // Dense products of large batches by the vendor's library.
 class GemmLibrary {

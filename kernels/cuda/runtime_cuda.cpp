@@ -31,6 +31,35 @@ DriverState driver_state() {
   return state;
 }
 
+// A stream's capture, which ends on every path: one left open would refuse all that comes after.
+class Capture {
+ public:
+  // Relaxed: the first run of an op may allocate its scratch memory while it is recorded.
+  explicit Capture(simt::Stream stream) : stream_(stream) {
+    must(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeRelaxed), "begin of recording");
+  }
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
+  ~Capture() {
+    if (!open_) return;
+    cudaGraph_t graph = nullptr;
+    cudaStreamEndCapture(stream_.handle, &graph);
+    if (graph) cudaGraphDestroy(graph);
+    cudaGetLastError();  // of work that broke the capture: its own error is on the way
+  }
+
+  cudaGraph_t end() {
+    cudaGraph_t graph = nullptr;
+    open_ = false;
+    must(cudaStreamEndCapture(stream_.handle, &graph), "end of recording");
+    return graph;
+  }
+
+ private:
+  simt::Stream stream_;
+  bool open_ = true;
+};
+
 class CudaRecording final : public Recording {
  public:
   explicit CudaRecording(cudaGraph_t graph) {
@@ -86,6 +115,14 @@ void* allocate_device(size_t bytes) {
   return memory;
 }
 
+// In the legacy stream, which ours, a non-blocking one, neither waits for nor is recorded with.
+void* allocate_zeroed(size_t bytes) {
+  void* const memory = allocate_device(bytes);
+  must(cudaMemsetAsync(memory, 0, bytes, cudaStreamLegacy), "cudaMemsetAsync");
+  must(cudaStreamSynchronize(cudaStreamLegacy), "zeros in new memory");
+  return memory;
+}
+
 void release_device(void* memory) { cudaFree(memory); }
 
 void fill_zero(simt::Stream stream, void* memory, size_t bytes) {
@@ -109,11 +146,8 @@ void copy_rows_on_device(simt::Stream stream, const RowsCopy& copy) {
        "copy on the device");
 }
 
-simt::Stream make_stream() {
-  simt::Stream stream;
-  int device = 0;
-  must(cudaGetDevice(&device), "cudaGetDevice");
-  stream.overlap = attribute(cudaDevAttrComputeCapabilityMajor, device) >= 9;
+simt::Stream make_stream(bool overlap) {
+  simt::Stream stream{.overlap = overlap};
   must(cudaStreamCreateWithFlags(&stream.handle, cudaStreamNonBlocking), "cudaStreamCreate");
   return stream;
 }
@@ -129,15 +163,10 @@ void call_on_stream(simt::Stream stream, const std::function<void(void* handle)>
   call(stream.handle);
 }
 
-// Relaxed: the first run of an op may allocate its scratch memory while it is recorded.
-void begin_recording(simt::Stream stream) {
-  must(cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeRelaxed), "begin of recording");
-}
-
-std::unique_ptr<Recording> end_recording(simt::Stream stream) {
-  cudaGraph_t graph = nullptr;
-  must(cudaStreamEndCapture(stream.handle, &graph), "end of recording");
-  return std::make_unique<CudaRecording>(graph);
+std::unique_ptr<Recording> record(simt::Stream stream, const std::function<void()>& work) {
+  Capture capture(stream);
+  work();
+  return std::make_unique<CudaRecording>(capture.end());
 }
 
 }  // namespace hone::cuda

@@ -28,8 +28,6 @@ class EmulatedRecording final : public Recording {
   emu::Work work_;
 };
 
-std::unique_ptr<emu::Work> under_way;  // what is being recorded
-
 void require_no_recording(const char* what) {
   if (emu::recording) emu::fail(std::string(what) + " while work is recorded");
 }
@@ -60,6 +58,12 @@ void* allocate_device(size_t bytes) {
   } catch (const std::bad_alloc&) {
     throw OutOfDeviceMemory(out_of_memory(bytes, free_device_bytes()));
   }
+}
+void* allocate_zeroed(size_t bytes) {
+  void* const memory = allocate_device(bytes);
+  std::memset(memory, 0, bytes);
+  emu::check::initialised(memory, bytes);
+  return memory;
 }
 void release_device(void* memory) { emu::device_free(memory); }
 
@@ -94,7 +98,7 @@ void copy_rows_on_device(simt::Stream stream, const RowsCopy& copy) {
 }
 
 // overlap: kernels must keep the rules of dependent launches, though here they run in turn.
-simt::Stream make_stream() { return {.overlap = true}; }
+simt::Stream make_stream(bool overlap) { return {.overlap = overlap}; }
 void close_stream(simt::Stream) {}
 bool is_idle(simt::Stream) { return true; }
 
@@ -102,16 +106,15 @@ void call_on_stream(simt::Stream, const std::function<void(void* handle)>& call)
   emu::do_or_note([=] { call(nullptr); });
 }
 
-void begin_recording(simt::Stream) {
+std::unique_ptr<Recording> record(simt::Stream, const std::function<void()>& work) {
   require_no_recording("a recording begins");
-  under_way = std::make_unique<emu::Work>();
-  emu::recording = under_way.get();
-}
-
-std::unique_ptr<Recording> end_recording(simt::Stream) {
-  if (!emu::recording) emu::fail("the end of a recording that did not begin");
-  emu::recording = nullptr;
-  return std::make_unique<EmulatedRecording>(std::move(*std::exchange(under_way, nullptr)));
+  emu::Work noted;
+  struct End {
+    ~End() { emu::recording = nullptr; }
+  } end;
+  emu::recording = &noted;
+  work();
+  return std::make_unique<EmulatedRecording>(std::move(noted));
 }
 
 std::unique_ptr<GemmLibrary> open_gemm_library(std::string*) { return nullptr; }

@@ -307,13 +307,30 @@ class Buffer {
   T* p_ = nullptr;
 };
 
+// What a block of the kernel may have, never lowered: launches recorded with more rely on it.
+template <class... P>
+void allow_dynamic_shared(void (*kernel)(P...), size_t bytes) {
+  cudaFuncAttributes now{};
+  cuda_check(cudaFuncGetAttributes(&now, kernel), "shared memory");
+  if (static_cast<size_t>(now.maxDynamicSharedSizeBytes) >= bytes) return;
+  cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  static_cast<int>(bytes)),
+             "shared memory");
+}
+
+// The architecture whose instructions the kernel has on this device: 80 where a driver made code
+// for 90 of such PTX.
+template <class... P>
+int compiled_for(void (*kernel)(P...)) {
+  cudaFuncAttributes attributes{};
+  cuda_check(cudaFuncGetAttributes(&attributes, kernel), "look for code");
+  return attributes.ptxVersion;
+}
+
 template <class... P, class... A>
 void launch(void (*kernel)(P...), Dim3 grid, Dim3 block, size_t shared_bytes, Stream stream,
             A&&... args) {
-  if (shared_bytes > kDynamicUnasked)
-    cuda_check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(shared_bytes)),
-               "shared memory");
+  if (shared_bytes > kDynamicUnasked) allow_dynamic_shared(kernel, shared_bytes);
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(grid.x, grid.y, grid.z);
   config.blockDim = dim3(block.x, block.y, block.z);

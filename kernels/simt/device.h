@@ -20,7 +20,8 @@
 //   mma<T>(d, a, b) mma_sparse<T, selector>(d, a, b, meta) dp4a
 //   and_or and_xor                       three-operand logic
 //   half2 packed arithmetic: f16x2_fma f16x2_sub f16x2_pack bf16x2_pack f16x2_from_f8
-//   launch(kernel, grid, block, shared_bytes, stream, args...), Buffer<T>, Stream
+//   launch(kernel, grid, block, shared_bytes, stream, args...), compiled_for(kernel), Buffer<T>,
+//   Stream
 #pragma once
 
 #include "kernels/simt/types.h"

@@ -404,6 +404,11 @@ class Buffer {
   T* p_;
 };
 
+template <class... P>
+int compiled_for(void (*)(P...)) {
+  return 90;
+}
+
 // Runs kernel(args...) over the grid and returns when it is done. Throws emu::Error.
 template <class... P, class... A>
 void launch(void (*kernel)(P...), Dim3 grid, Dim3 block, size_t shared_bytes, Stream stream,

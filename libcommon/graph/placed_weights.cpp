@@ -85,8 +85,12 @@ PlacedWeights place_weights(Backend& backend, const Graph& graph, const WeightTa
     placed.table.vectors[vector.key] = reinterpret_cast<const float*>(next);
     next += rounded(vector.bytes);
   }
+  const auto matrices = matrices_of(graph, host);
+  size_t room = 0;
+  for (const auto& [same, view] : matrices) room += backend.placed_bytes(*view);
+  backend.reserve_placed(room);
   std::map<Identity, WeightView> there;
-  for (const auto& [same, view] : matrices_of(graph, host)) there[same] = backend.place(*view);
+  for (const auto& [same, view] : matrices) there[same] = backend.place(*view);
   for (auto& [key, view] : placed.table.matrices) view = there.at(identity(view));
   return placed;
 }

@@ -137,9 +137,10 @@ void StepRunner::forget_recordings() {
   recorded_.clear();
 }
 
-// A recording holds addresses: of the arena and the indices, which make_room() moves, and of the
-// caches, which grow.
-void StepRunner::run_or_replay(const StepInputs& step, const Shape& shape) {
+// A recording holds addresses: of the arena and the indices, which make_room() moves, of the
+// caches, which grow, and of the frequencies, which are others for each length under dynamic
+// scaling.
+void StepRunner::run_or_replay(const StepInputs& step, Shape shape) {
   const bool recordable =
       model_.record && on_device_ && step.tokens <= kMostRecordedTokens && step.rope.size() <= 1;
   if (!recordable) return run_ops(step, shape);
@@ -147,12 +148,12 @@ void StepRunner::run_or_replay(const StepInputs& step, const Shape& shape) {
       step.cache.empty() ? nullptr : step.cache.back().keys, step.capacity);
   if (cache != recorded_cache_) forget_recordings();
   recorded_cache_ = cache;
+  if (!step.rope.empty()) shape.inv_freq = step.rope.front().inv_freq;
   Recorded& known = recorded_[shape];
   if (known.recording >= 0) return backend_.replay(known.recording);
   // The first run is not recorded: kernels are loaded and scratch memory is taken then.
-  if (known.runs++ != 1 || !backend_.begin_recording()) return run_ops(step, shape);
-  run_ops(step, shape);
-  known.recording = backend_.end_recording();
+  if (known.runs++ != 1) return run_ops(step, shape);
+  known.recording = backend_.record([&] { run_ops(step, shape); });
   if (known.recording >= 0) backend_.replay(known.recording);
 }
 

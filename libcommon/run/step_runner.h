@@ -56,6 +56,7 @@ class StepRunner {
     int64_t tokens, wanted;
     Outcome outcome;
     Outcome follows;  // of the step that draws this one's ids; kLogits: they are given
+    const double* inv_freq = nullptr;  // that the tokens turn by, where all by the same
     auto operator<=>(const Shape&) const = default;
   };
   struct Recorded {
@@ -67,7 +68,7 @@ class StepRunner {
                     const KvCache& cache) const;
   void bring_in_draws(std::span<const Draw> draws);
   void run_ops(const StepInputs& step, const Shape& shape);
-  void run_or_replay(const StepInputs& step, const Shape& shape);
+  void run_or_replay(const StepInputs& step, Shape shape);
   void take_drawn_ids(const Shape& shape);
   const Value& output() const {
     return model_.graph.values[static_cast<size_t>(model_.graph.output)];

@@ -1,10 +1,8 @@
 // Speed of the CUDA backend's attention, rotation and cache on the GPU at hand, beside a probe of
 // how fast it reads memory; results of the long shapes are compared with a plain kernel's first.
+// Built by tests/cuda/device:
 //
-//   nvcc -std=c++20 -O3 --expt-relaxed-constexpr -I. -gencode arch=compute_90a,code=sm_90a
-//     -o /tmp/cuda_attention_bench tests/bench/cuda_attention_bench.cu
-//     kernels/cuda/{attention,attention_decode,attention_prefill,rope,kv_store}.cu
-//   /tmp/cuda_attention_bench [decode] [prefill] [rope] [cut]
+//   attention_bench [decode] [prefill] [rope] [cut]
 //
 // cut: decoding with other numbers of warps and blocks.
 //
@@ -22,19 +20,6 @@
 #include "kernels/kv_tile.h"
 
 namespace hone::cuda {
-
-std::byte* Scratch::reserve(size_t bytes) {
-  if (bytes <= bytes_) return blocks_.back();
-  void* memory = nullptr;
-  simt::cuda_check(cudaMalloc(&memory, bytes), "cudaMalloc");
-  simt::cuda_check(cudaMemset(memory, 0, bytes), "cudaMemset");
-  blocks_.push_back(static_cast<std::byte*>(memory));
-  bytes_ = bytes;
-  return blocks_.back();
-}
-Scratch::~Scratch() {
-  for (std::byte* block : blocks_) cudaFree(block);
-}
 
 namespace {
 

@@ -1,13 +1,8 @@
 // Speed of the CUDA backend's products of many tokens, its small ops and its placing of weights, on
 // the GPU at hand. Products are those of a layer of Llama-3.1-8B; beside each stands the library's
-// bare bf16 product of the same shapes, inputs ready.
+// bare bf16 product of the same shapes, inputs ready. Built by tests/cuda/device:
 //
-//   nvcc -std=c++20 -O3 --expt-relaxed-constexpr -I. -gencode arch=compute_90a,code=sm_90a -x cu
-//     -o /tmp/cuda_gemm_bench tests/bench/cuda_gemm_bench.cu kernels/codec/*.cpp
-//     kernels/cuda/{gemm,gemm_few,dense,norm,argmax,sample,embed,round_tokens}.cu
-//     kernels/cuda/{weights,runtime_cuda,staging_cuda,gemm_cublas}.cpp kernels/parallel.cpp
-//     tests/cuda/device/convert_scalar.cpp -lcublasLt
-//   /tmp/cuda_gemm_bench [gemm] [small] [place] [tokens=2048] [tokens=64] [chunk=16]
+//   gemm_bench [gemm] [small] [place] [tokens=2048] [tokens=64] [chunk=16]
 //
 // Each figure is the median of 7 replays of a CUDA graph of several calls.
 #include <algorithm>
@@ -26,17 +21,6 @@
 namespace hone::cuda {
 
 extern int64_t gemm_chunk_bytes;  // gemm.cu
-
-std::byte* Scratch::reserve(size_t bytes) {
-  if (bytes <= bytes_) return blocks_.back();
-  blocks_.push_back(static_cast<std::byte*>(allocate_device(bytes)));
-  fill_zero(stream_, blocks_.back(), bytes);
-  bytes_ = bytes;
-  return blocks_.back();
-}
-Scratch::~Scratch() {
-  for (std::byte* block : blocks_) release_device(block);
-}
 
 namespace {
 
@@ -95,9 +79,9 @@ double time_of(Bench& bench, int calls, const std::function<void(int)>& call) {
   const simt::Stream stream = bench.context.stream;
   for (int i = 0; i < 3; ++i) call(i);
   stream.wait();
-  begin_recording(stream);
-  for (int i = 0; i < calls; ++i) call(i);
-  const auto recording = end_recording(stream);
+  const auto recording = record(stream, [&] {
+    for (int i = 0; i < calls; ++i) call(i);
+  });
   cudaEvent_t begin, end;
   cudaEventCreate(&begin);
   cudaEventCreate(&end);
@@ -423,7 +407,7 @@ int run(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", why.c_str());
     return 1;
   }
-  bench.context.stream = make_stream();
+  bench.context.stream = make_stream(true);
   bench.context.gemm = open_gemm_library(&why);
   std::vector<int64_t> tokens, chunks;
   bool all = true, wants_gemm = false, wants_small = false, wants_place = false;

@@ -1,10 +1,8 @@
 // Speed of the products of few tokens, kernel by kernel, on a GPU: random weights in enough copies
-// that none is in the L2 cache when its turn comes, many launches in a graph, events around it. A
-// plain program:
+// that none is in the L2 cache when its turn comes, many launches in a graph, events around it.
+// Built by tests/cuda/device:
 //
-//   nvcc -std=c++20 -O3 --expt-relaxed-constexpr -I. -gencode arch=compute_90a,code=sm_90a
-//        tests/bench/cuda_matvec_bench.cu kernels/cuda/matvec.cu -o matvec_bench
-//   ./matvec_bench [words to find in the names of cases, or "variants"]
+//   matvec_bench [words to find in the names of cases, or "variants"]
 //
 // Prints microseconds, bytes of stored weights per second, and these as part of what a kernel that
 // only reads reaches in the same run.
@@ -14,22 +12,6 @@
 #include <vector>
 
 #include "kernels/cuda/matvec.cuh"
-
-namespace hone::cuda {
-// Stand-ins for the backend's: one block, large enough for any product here.
-Scratch::~Scratch() = default;
-std::byte* Scratch::reserve(size_t bytes) {
-  constexpr size_t kBytes = size_t{256} << 20;
-  if (bytes > kBytes) std::abort();
-  if (blocks_.empty()) {
-    void* memory;
-    simt::cuda_check(cudaMalloc(&memory, kBytes), "cudaMalloc");
-    simt::cuda_check(cudaMemset(memory, 0, kBytes), "cudaMemset");
-    blocks_.push_back(static_cast<std::byte*>(memory));
-  }
-  return blocks_.back();
-}
-}  // namespace hone::cuda
 
 using namespace hone;
 using namespace hone::cuda;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/probe.h"
 #include "tests/cuda/fixture.h"
 
 using namespace hone;
@@ -121,7 +122,7 @@ std::vector<float> with_library(const Case& c, const WeightView& placed,
   REQUIRE(cuda::open_device(0, &context.device, &why));
   context.device.shared_bytes = 0;  // no route for tens of tokens
   context.gemm = std::move(library);
-  context.stream = cuda::make_stream();
+  context.stream = cuda::make_stream(cuda::may_overlap(context.device));
   cuda::matmul(reinterpret_cast<BackendContext&>(context),
                {.x = x.get(), .weight = placed, .out = out.get(), .tokens = c.tokens});
   std::vector<float> result(out.size());

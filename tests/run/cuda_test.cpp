@@ -10,6 +10,7 @@
 #include "libcommon/base/error.h"
 #include "libcommon/graph/fuse_run.h"
 #include "libcommon/run/batch.h"
+#include "libcommon/run/model_parts.h"
 #include "libcommon/run/session.h"
 #include "libcommon/run/speed.h"
 #include "tests/run/stored_model.h"
@@ -305,6 +306,54 @@ TEST_CASE("cuda: a session goes on after a text that was cancelled with a step a
   CHECK(cut.finish == Finish::kCancelled);
   CHECK(cut.ids.size() == 1);
   CHECK(generate(*session, requests)[0].ids == whole);
+}
+
+// Logits of the token after so many others, of which it is the next.
+std::vector<float> logits_at(ModelParts& parts, int32_t position) {
+  const std::vector<StepToken> token = steps({40 + position}, 0, position);
+  const std::span<const float> logits = parts.run(token, std::vector<int64_t>{position + 1});
+  return {logits.begin(), logits.end()};
+}
+
+TEST_CASE("cuda: a session goes on after an op that threw while its step was recorded") {
+  if (!has_cuda()) return;
+  const auto model = load(testdata("tiny-llama"));
+  SessionOptions options = {.device = "cuda"};
+  ModelParts recorded(*model, options, 16);
+  options.record = false;
+  ModelParts plain(*model, options, 16);
+  for (ModelParts* parts : {&recorded, &plain}) {
+    parts->reserve(16);
+    parts->make_room({.tokens = 1, .wanted = 1});
+  }
+  CHECK(logits_at(recorded, 0) == logits_at(plain, 0));
+  auto& attention = recorded.last().run.attention;
+  const auto whole = attention;
+  attention.function = [](BackendContext&, const AttentionArgs&) {
+    throw std::runtime_error("cuda: launch: planted");
+  };
+  CHECK_THROWS_WITH_AS(logits_at(recorded, 1), "cuda: launch: planted", std::runtime_error);
+  attention = whole;
+  for (int32_t position = 1; position < 5; ++position) {
+    CAPTURE(position);
+    CHECK(logits_at(recorded, position) == logits_at(plain, position));
+  }
+}
+
+TEST_CASE("cuda: recorded steps turn by the frequencies of their text's length") {
+  if (!has_cuda()) return;
+  const auto model = load(testdata("tiny-llama-dynamic"));
+  const auto trained = static_cast<int32_t>(model->spec.context);
+  SessionOptions options = unrounded(trained + 8, 1);
+  const auto cpu = Session::create(model, options);
+  options.device = "cuda";
+  const auto cuda = Session::create(model, options);
+  for (int32_t at = 0; at < trained + 8; at += at == 0 ? trained - 4 : 1) {
+    CAPTURE(at);
+    const std::vector<int32_t> ids(static_cast<size_t>(at == 0 ? trained - 4 : 1), 40 + at);
+    const auto tokens = steps(ids, 0, at);
+    CHECK(relative_error(cuda->step(tokens), copy(cpu->step(tokens))) <= kLogits);
+  }
 }
 
 TEST_CASE("cuda: what does not fit the device is refused with the figures") {
