@@ -115,6 +115,22 @@ void place_column(const WeightView& w, int64_t row, int64_t unit, const UnitPlac
   to.set_half(0, w.payload + row * w.row_stride + 2 * unit);
 }
 
+// kPlace: one of the above.
+template <auto kPlace>
+void fill_band(const WeightView& w, int64_t lanes, int64_t band, std::byte* tiles) {
+  const TileShape shape = tile_shape(w);
+  const int64_t bytes = shape.tile_bytes(lanes);
+  const int64_t units = w.columns / shape.columns;
+  const int64_t first = band * lanes;
+  const int64_t rows = std::min(lanes, w.rows - first);
+  for (int64_t unit = 0; unit < units; ++unit) {
+    std::byte* const tile = tiles + (band * units + unit) * bytes;
+    for (int64_t row = 0; row < rows; ++row) {
+      kPlace(w, first + row, unit, {.tile = tile, .row = row, .lanes = lanes, .shape = shape});
+    }
+  }
+}
+
 }  // namespace
 
 TileShape tile_shape(const WeightView& w) {
@@ -129,21 +145,10 @@ TileShape tile_shape(const WeightView& w) {
 }
 
 void make_band(const WeightView& w, int64_t lanes, int64_t band, std::byte* tiles) {
-  const TileShape shape = tile_shape(w);
-  const int64_t bytes = shape.tile_bytes(lanes);
-  const int64_t units = w.columns / shape.columns;
-  const auto place = w.type == DType::kQ6_K ? place_q6_k
-                     : is_block(w.type)     ? place_block
-                     : input_run(w) > 0     ? place_run
-                                            : place_column;
-  const int64_t first = band * lanes;
-  const int64_t rows = std::min(lanes, w.rows - first);
-  for (int64_t unit = 0; unit < units; ++unit) {
-    std::byte* const tile = tiles + (band * units + unit) * bytes;
-    for (int64_t row = 0; row < rows; ++row) {
-      place(w, first + row, unit, {.tile = tile, .row = row, .lanes = lanes, .shape = shape});
-    }
-  }
+  if (w.type == DType::kQ6_K) return fill_band<place_q6_k>(w, lanes, band, tiles);
+  if (is_block(w.type)) return fill_band<place_block>(w, lanes, band, tiles);
+  if (input_run(w) > 0) return fill_band<place_run>(w, lanes, band, tiles);
+  fill_band<place_column>(w, lanes, band, tiles);
 }
 
 }  // namespace hone::cpu

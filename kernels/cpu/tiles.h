@@ -7,11 +7,9 @@
 // is the same unit of all rows of a band, its words of 32 bits as a row stores them, then what
 // 16-bit numbers it has:
 //
-//   words   [words][lanes]
-//   halves  [halves][lanes]   of a column: it; of a block: its scale; of a run: its scale, if that
-//   has 16 bits, and
-//                             its zero point (signed), if it has one. A scale of 32 bits is the
-//                             last word
+//   words   [words][lanes]    of a run: its codes, and its scale if that has 32 bits
+//   halves  [halves][lanes]   of a run: its scale if that has 16 bits, and its zero point, signed,
+//                             if it has one; of a block: its scale; of a column: its element
 //
 // But for Q6_K, whose words come in the order in which they are met, or memory would be no stream:
 //
