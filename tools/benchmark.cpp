@@ -55,7 +55,7 @@ std::vector<BenchmarkSubject> load_all(const std::vector<int>& threads, int64_t 
 // From opening to the first token of an eight-token prompt.
 double first_token(BenchmarkSubject& subject) {
   const int64_t tokens = std::min<int64_t>(8, subject.engine.session->context());
-  return subject.engine.model->load_seconds +
+  return subject.engine.model->load_seconds + subject.engine.session->create_seconds() +
          run_speed_test(*subject.engine.session, {SpeedKind::kPrefill, tokens, 0, 1});
 }
 

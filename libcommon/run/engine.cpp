@@ -42,7 +42,8 @@ Engine open_engine(const std::string& where, const SessionOptions& session) {
   char text[96];
   std::snprintf(text, sizeof text, "loaded %s in %.1f ms, weights %s; ",
                 human_bytes(static_cast<double>(engine.model->stored_bytes)).c_str(),
-                engine.model->load_seconds * 1e3, weights_place(*engine.model));
+                (engine.model->load_seconds + engine.session->create_seconds()) * 1e3,
+                weights_place(*engine.model));
   log_verbose(text + engine.session->backend_name() + ", " + engine.session->backend_detail() +
               ", " + std::to_string(engine.session->int8_products()) +
               " matrices multiplied in int8, " + std::to_string(engine.session->bf16_products()) +

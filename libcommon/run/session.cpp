@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <deque>
 #include <limits>
 
@@ -102,6 +103,7 @@ struct Session::State {
   std::shared_ptr<const LoadedModel> whole;
   std::shared_ptr<const LoadedModel> model;  // this rank's part, where ranks share it
   SessionOptions options;
+  double create_seconds = 0;
   int64_t context;
   ModelParts parts;
   std::vector<int64_t> lengths;                    // tokens of each sequence
@@ -206,11 +208,14 @@ Session::~Session() = default;
 std::unique_ptr<Session> Session::create(std::shared_ptr<const LoadedModel> model,
                                          const SessionOptions& options) {
   CHECK(options.sequences > 0 && options.max_batch_tokens > 0);
+  const auto start = std::chrono::steady_clock::now();
   check_vocabulary(*model);
   auto state = std::make_unique<State>(std::move(model), options);
   const int64_t positions = options.context > 0 ? state->context : 1;
   state->check_memory(state->parts.cache_bytes_for(positions),
                       state->parts.activation_bytes_for({.tokens = 1, .wanted = 1}));
+  state->create_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }
 
@@ -304,6 +309,7 @@ std::string Session::transport() const {
   return state_->options.ranks ? transport_of(state_->parts.last()) : "";
 }
 
+double Session::create_seconds() const { return state_->create_seconds; }
 int64_t Session::int8_products() const { return count_products(state_->parts, rounds_in_runs); }
 int64_t Session::bf16_products() const { return count_products(state_->parts, rounds_to_bf16); }
 int64_t Session::repacked_products() const {

@@ -163,6 +163,7 @@ class Session {
   std::string bus_id() const;          // of the GPU; "" on the host
   std::string transport() const;       // of what ranks tell each other in a step; "": no ranks
   MachinePeaks measure_peaks();        // of the GPU; zeros on the host
+  double create_seconds() const;       // of create(): weights are placed, packed and laid out anew
   int64_t int8_products() const;       // matrices that are multiplied in int8
   int64_t bf16_products() const;       // matrices whose activations are rounded to BF16
   int64_t repacked_products() const;   // dense matrices that lie anew for LoadMode::kRepack
