@@ -1,1 +1,1 @@
-hone-generate "$TESTDATA"/tiny-llama -p a -n 1 --kv-type bf16 -v > /dev/null
+hone-generate "$TESTDATA"/tiny-llama -p a -n 1 --kv-type bf16 --device cpu -v > /dev/null
