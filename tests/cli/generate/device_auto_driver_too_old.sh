@@ -1,0 +1,1 @@
+fake_driver 12040 hone-generate "$TESTDATA"/tiny-llama -p a -n 1 -v > /dev/null
