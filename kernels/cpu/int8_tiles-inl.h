@@ -116,29 +116,18 @@ struct BlockTiles : TileStorage {
   using TileStorage::TileStorage;
 };
 
-class Q8_0Tiles : public BlockTiles {
+// Blocks of 32: an f16 scale, and integers that lie as those of Rows do.
+template <class Rows>
+class SmallBlockTiles : public BlockTiles {
  public:
-  static constexpr RunKind kKind = kKindOfBytes;
+  static constexpr RunKind kKind = Rows::kKind;
   using BlockTiles::BlockTiles;
 
-  static constexpr int32_t zero() { return kZeroOfBytes; }
+  static constexpr int32_t zero() { return Rows::zero(); }
   HWY_INLINE Floats scale(int64_t run) const { return widen_f16(halves(tile(run), 0)); }
   template <class Sink>
   HWY_INLINE void give(int64_t run, Sink& sink) const {
-    give_words<PlainRows<8, true>, kBlockRun / 4>(tile(run), sink);
-  }
-};
-
-class Q4_0Tiles : public BlockTiles {
- public:
-  static constexpr RunKind kKind = RunKind::kPlain;
-  using BlockTiles::BlockTiles;
-
-  static constexpr int32_t zero() { return Q4_0Format::kZero; }
-  HWY_INLINE Floats scale(int64_t run) const { return widen_f16(halves(tile(run), 0)); }
-  template <class Sink>
-  HWY_INLINE void give(int64_t run, Sink& sink) const {
-    give_words<PlainRows<4, false>, kBlockRun / 8>(tile(run), sink);
+    give_words<Rows, kBlockRun / 4 / Rows::kPerByte>(tile(run), sink);
   }
 };
 

@@ -27,9 +27,9 @@ Int8Kernel choose_byte_tiles(const WeightView& w) {
 Int8Kernel choose_block_tiles(DType type) {
   switch (type) {
     case DType::kQ8_0:
-      return kInt8Kernel<Q8_0Tiles>;
+      return kInt8Kernel<SmallBlockTiles<PlainRows<8, true, kKindOfBytes>>>;
     case DType::kQ4_0:
-      return kInt8Kernel<Q4_0Tiles>;
+      return kInt8Kernel<SmallBlockTiles<PlainRows<4, false>>>;
     case DType::kQ4_K:
       return kInt8Kernel<SuperBlockTiles<SixBitFormat<BlockQ4_K>, Q4_KPlaces>>;
     case DType::kQ5_K:
