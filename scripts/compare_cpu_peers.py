@@ -4,9 +4,9 @@ Every peer is a directory with llama-bench and llama-quantize. hone writes the m
 the peers read the same GGUF file, and hone's own schemes of 8 and 4 bits stand against the peers'
 Q8_0 and Q4_0 (w4a16-head8 has a head of int8, as Q4_0 has one of Q8_0; that of w4a16 is BF16). Who
 maps the file stands against hone on a mapped file, who copies or repacks the weights as it loads
-against hone with --load copy or repack. In a round every program runs once, so that a drift of the machine
-meets all alike: gains are taken within a round, and their median and range over the rounds are
-printed. More than 1 is good for hone; the gain over the best peer is bold.
+against hone with --load copy or repack. In a round every program runs once, so that a drift of the
+machine meets all alike: gains are taken within a round, and their median and range over the rounds
+are printed. More than 1 is good for hone; the gain over the best peer is bold.
 
 Exit codes: 0; 2 options; 3 a program is missing; 4 a program failed (its row says so); 130.
 """

@@ -94,7 +94,7 @@ class CpuBackend final : public Backend {
   }
   double least_zeros(const WeightView& dense) const override;
 
-  // Integers lie in tiles once more: sparse_tiles.h, tiles.h.
+  // Matrices lie in tiles once more: sparse_tiles.h, tiles.h.
   size_t placed_bytes(const WeightView& w) const override { return tiling_of(w).bytes(); }
   WeightView place(const WeightView& host) override;
 

@@ -258,9 +258,9 @@ HWY_INLINE const int8_t* tokens_apart(const int8_t* quads, int8_t* apart) {
 
 // The exact sums of a run for kT tokens.
 template <class Rows, int kT>
-HWY_INLINE void multiply_run(const Codes& codes, int64_t bytes, const int8_t* quads,
-                             const ComingShare& coming, Ints* sums) {
-  if constexpr (kT == 1) {
+HWY_INLINE void multiply_run(const Rows& rows, const Codes& codes, int64_t run, int64_t bytes,
+                             const int8_t* quads, const ComingShare& coming, Ints* sums) {
+  if constexpr (kT == 1 && !Rows::kTiled) {
     if (bytes == 128) return static_cast<void>(sums[0] = multiply_rows<Rows, 128>(codes, quads));
     if (bytes == 64) return static_cast<void>(sums[0] = multiply_rows<Rows, 64>(codes, quads));
     if (kVectorBytes <= 32 && bytes == 32) {
@@ -268,19 +268,11 @@ HWY_INLINE void multiply_run(const Codes& codes, int64_t bytes, const int8_t* qu
     }
   }
   DotSink<Rows::kKind, kT> sink(quads, coming);
-  give_run<Rows>(codes, bytes, sink);
+  give_codes(rows, codes, run, bytes, sink);
   HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = sink.sum(t);
 }
 
-// The same of tiles.
-template <class Rows, int kT>
-HWY_INLINE void multiply_tile(const Rows& rows, int64_t run, const int8_t* quads, Ints* sums) {
-  DotSink<Rows::kKind, kT> sink(quads, ComingShare());
-  rows.give(run, sink);
-  HONE_UNROLL for (int t = 0; t < kT; ++t) sums[t] = sink.sum(t);
-}
-
-// What a half of a run gives. codes: of the run, where they are no tiles.
+// The same of a half of the run, numbered anew. codes: of the whole run.
 template <int kHalf, class Rows, class Sink>
 HWY_INLINE void give_half(const Rows& rows, const Codes& codes, int64_t run, int64_t half_run,
                           Sink& sink) {
@@ -293,12 +285,10 @@ HWY_INLINE void give_half(const Rows& rows, const Codes& codes, int64_t run, int
 
 // The exact sums where halves have factors; zero points included.
 template <class Rows, int kT>
-HWY_INLINE void multiply_halves(Rows& rows, const Codes& units, const Int8Part& x, int64_t run,
-                                const ComingShare& coming, Ints* sums) {
+HWY_INLINE void multiply_halves(const Rows& rows, const Codes& codes, const Int8Part& x,
+                                int64_t run, const ComingShare& coming, Ints* sums) {
   const RunEnd<Rows::kKind> end(rows, run);
   const int64_t half_run = x.run / 2;
-  Codes codes = units;
-  if constexpr (!Rows::kTiled) codes = rows.codes(units, run);
   HONE_UNROLL for (int half = 0; half < 2; ++half) {
     DotSink<Rows::kKind, kT> sink(x.quads + (run * x.run + half * half_run) * kT,
                                   half == 0 ? coming : ComingShare());
@@ -332,14 +322,13 @@ HWY_NOINLINE void multiply_few(Rows& rows, typename Rows::Stream& stream, const 
     } else if constexpr (kT == 1 && LoadsRuns<Rows>) {
       sums[0] = multiply_loaded<Rows>(units, run, quads, ComingShare(rows, units, run));
     } else if constexpr (kHalves) {
-      multiply_halves<Rows, kT>(rows, units, x, run, ComingShare(rows, units, run), sums);
-    } else if constexpr (Rows::kTiled) {
-      multiply_tile<Rows, kT>(rows, run, quads, sums);
+      multiply_halves<Rows, kT>(rows, rows.codes(units, run), x, run, ComingShare(rows, units, run),
+                                sums);
     } else if constexpr (Rows::kMultiplies) {
       rows.template multiply<kT>(units, run, x, sums);
     } else {
-      multiply_run<Rows, kT>(rows.codes(units, run), bytes, quads, ComingShare(rows, units, run),
-                             sums);
+      multiply_run<Rows, kT>(rows, rows.codes(units, run), run, bytes, quads,
+                             ComingShare(rows, units, run), sums);
     }
     const RunEnd<Rows::kKind> end(rows, run);  // late: what it reads has just been written
     HONE_UNROLL for (int t = 0; t < kT; ++t) {

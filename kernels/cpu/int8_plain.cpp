@@ -16,12 +16,6 @@ namespace hone::cpu::HWY_NAMESPACE {
 
 namespace {
 
-template <bool kTwosComplement>
-Int8Kernel choose_byte_kernel(const WeightView& w) {
-  if (w.quantize_input) return kInt8Kernel<PlainRows<8, kTwosComplement, kKindOfAllBytes>>;
-  return kInt8Kernel<PlainRows<8, kTwosComplement, kKindOfBytes>>;
-}
-
 Int8Kernel choose_unpacked_kernel(const WeightView& w) {
 #if HWY_TARGET == HWY_AVX3
   if (!has_vbmi()) return {};
@@ -37,11 +31,8 @@ Int8Kernel choose_unpacked_kernel(const WeightView& w) {
 }  // namespace
 
 Int8Kernel choose_plain_kernel(const WeightView& w, int64_t run) {
-  if (w.packed_bits == 0 && w.type == DType::kI8) return choose_byte_kernel<true>(w);
-  if (w.packed_bits == 8) return choose_byte_kernel<false>(w);
-  if (w.packed_bits == 4) return kInt8Kernel<PlainRows<4, false>>;
-  if (w.packed_bits == 2 && run >= 64) return kInt8Kernel<PlainRows<2, false>>;
-  return choose_unpacked_kernel(w);
+  const Int8Kernel kernel = choose_bits_kernel<AsStored>(w, run);
+  return kernel.make ? kernel : choose_unpacked_kernel(w);
 }
 
 }  // namespace hone::cpu::HWY_NAMESPACE

@@ -77,11 +77,7 @@ class Int8ProductOf final : public Int8Product {
     for_each_run(rows_, stream_, run_count(x.layout),
                  [&](const Codes& units, int64_t run) HWY_ATTR {
                    PanelSink<Rows::kKind> sink{panels[run], side};
-                   if constexpr (Rows::kTiled) {
-                     rows_.give(run, sink);
-                   } else {
-                     give_run<Rows>(rows_.codes(units, run), bytes, sink);
-                   }
+                   give_codes(rows_, rows_.codes(units, run), run, bytes, sink);
                    panels[run].ends[side] = RunEnd<Rows::kKind>(rows_, run);
                  });
   }
@@ -101,6 +97,26 @@ std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_
 
 template <class Rows>
 constexpr Int8Kernel kInt8Kernel{Rows::kPerByte, make_int8_product<Rows>};
+
+// Of I8 and packed integers of 8, 4 or 2 bits, whose codes As<PlainRows<...>> reads: as they are
+// stored (AsStored), or elsewhere. Of others there is none.
+template <class Rows>
+using AsStored = Rows;
+
+template <template <class> class As, bool kTwosComplement>
+Int8Kernel choose_byte_kernel(const WeightView& w) {
+  if (w.quantize_input) return kInt8Kernel<As<PlainRows<8, kTwosComplement, kKindOfAllBytes>>>;
+  return kInt8Kernel<As<PlainRows<8, kTwosComplement, kKindOfBytes>>>;
+}
+
+template <template <class> class As>
+Int8Kernel choose_bits_kernel(const WeightView& w, int64_t run) {
+  if (w.packed_bits == 0 && w.type == DType::kI8) return choose_byte_kernel<As, true>(w);
+  if (w.packed_bits == 8) return choose_byte_kernel<As, false>(w);
+  if (w.packed_bits == 4) return kInt8Kernel<As<PlainRows<4, false>>>;
+  if (w.packed_bits == 2 && run >= 64) return kInt8Kernel<As<PlainRows<2, false>>>;
+  return {};
+}
 
 }  // namespace
 }  // namespace hone::cpu::HWY_NAMESPACE

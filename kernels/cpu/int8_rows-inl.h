@@ -278,6 +278,17 @@ HWY_INLINE void give_run(const Codes& codes, int64_t bytes, Sink& sink) {
   }
 }
 
+// All quads of a run to a sink, as give_run. codes: what the storage has of it.
+template <class Rows, class Sink>
+HWY_INLINE void give_codes(const Rows& rows, const Codes& codes, int64_t run, int64_t bytes,
+                           Sink& sink) {
+  if constexpr (Rows::kTiled) {
+    rows.give(run, sink);
+  } else {
+    give_run<Rows>(codes, bytes, sink);
+  }
+}
+
 // ---- Scales that lie apart.
 
 // kLanes scales of w, from number `at` on.
@@ -360,7 +371,7 @@ class GroupTable {
 //   kInPlace                codes are the file's bytes: one token reads them where they are
 //   kMultiplies             has multiply<kT>, which a few tokens use instead of codes, and asks
 //                           for its bytes itself
-//   kTiled                  has give instead of codes
+//   kTiled                  has give, and nothing in codes
 //   Stream                  RowStream, or NoStream
 //   unit_bytes, unit_runs   what must not be cut: so many bytes of a row hold so many runs
 //   start(row, count)       go to rows [row, row + count), count <= kLanes

@@ -7,8 +7,6 @@
 #define HONE_CPU_INT8_TILES_INL_H_
 #endif
 
-#include <type_traits>
-
 #include "kernels/cpu/int8_super_blocks-inl.h"
 #include "kernels/cpu/tiles.h"
 
@@ -38,6 +36,7 @@ class TileStorage {
   static constexpr int64_t unit_runs() { return 1; }
   void start(int64_t row, int64_t) { band_ = tiles_ + row / kLanes * band_bytes_; }
   void begin(const Codes&, int64_t) {}
+  static Codes codes(const Codes&, int64_t) { return {}; }
   bool has_zeros() const { return false; }
   Ints zeros(int64_t) const { return hn::Zero(Tag<int32_t>()); }
 

@@ -16,14 +16,6 @@ namespace hone::cpu::HWY_NAMESPACE {
 
 namespace {
 
-template <bool kTwosComplement>
-Int8Kernel choose_byte_tiles(const WeightView& w) {
-  if (w.quantize_input) {
-    return kInt8Kernel<PlainTiles<PlainRows<8, kTwosComplement, kKindOfAllBytes>>>;
-  }
-  return kInt8Kernel<PlainTiles<PlainRows<8, kTwosComplement, kKindOfBytes>>>;
-}
-
 Int8Kernel choose_block_tiles(DType type) {
   switch (type) {
     case DType::kQ8_0:
@@ -45,9 +37,7 @@ Int8Kernel choose_block_tiles(DType type) {
 
 Int8Kernel choose_tile_kernel(const WeightView& w) {
   if (is_block(w.type)) return choose_block_tiles(w.type);
-  if (w.packed_bits == 4) return kInt8Kernel<PlainTiles<PlainRows<4, false>>>;
-  if (w.packed_bits == 2) return kInt8Kernel<PlainTiles<PlainRows<2, false>>>;
-  return w.packed_bits == 8 ? choose_byte_tiles<false>(w) : choose_byte_tiles<true>(w);
+  return choose_bits_kernel<PlainTiles>(w, input_run(w));
 }
 
 }  // namespace hone::cpu::HWY_NAMESPACE

@@ -126,7 +126,8 @@ class Plan {
     int count = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
         handle, operation_, weight_, x_, add_, out_, &preference, 1, &found, &count);
-    if (status != CUBLAS_STATUS_SUCCESS || count == 0 || found.state != status) return false;
+    if (status != CUBLAS_STATUS_SUCCESS || count == 0) return false;
+    if (found.state != CUBLAS_STATUS_SUCCESS) return false;
     algorithm_ = found.algo;
     return true;
   }

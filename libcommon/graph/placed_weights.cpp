@@ -42,10 +42,9 @@ using Identity = decltype(identity(WeightView()));
 
 // Each matrix that the graph names, in execution order, so that a large model's first layers are
 // there first; equal ones once.
-std::vector<std::pair<Identity, const WeightView*>> matrices_of(const Graph& graph,
-                                                                const WeightTable& host,
-                                                                bool only_products = false) {
-  std::vector<std::pair<Identity, const WeightView*>> all;
+using Matrices = std::vector<std::pair<Identity, const WeightView*>>;
+Matrices matrices_of(const Graph& graph, const WeightTable& host, bool only_products = false) {
+  Matrices all;
   std::map<Identity, bool> seen;
   for (const Node& node : graph.nodes) {
     if (only_products && node.op == OpKind::kEmbed) continue;
@@ -55,6 +54,15 @@ std::vector<std::pair<Identity, const WeightView*>> matrices_of(const Graph& gra
     }
   }
   return all;
+}
+
+// Lets the backend place matrices; `table` names those where they are then.
+void place_matrices(Backend& backend, const Matrices& matrices, WeightTable& table) {
+  std::map<Identity, WeightView> there;
+  for (const auto& [same, view] : matrices) there[same] = backend.place(*view);
+  for (auto& [key, view] : table.matrices) {
+    if (const auto at = there.find(identity(view)); at != there.end()) view = at->second;
+  }
 }
 
 }  // namespace
@@ -85,28 +93,23 @@ PlacedWeights place_weights(Backend& backend, const Graph& graph, const WeightTa
     placed.table.vectors[vector.key] = reinterpret_cast<const float*>(next);
     next += rounded(vector.bytes);
   }
-  const auto matrices = matrices_of(graph, host);
+  const Matrices matrices = matrices_of(graph, host);
   size_t room = 0;
   for (const auto& [same, view] : matrices) room += backend.placed_bytes(*view);
   backend.reserve_placed(room);
-  std::map<Identity, WeightView> there;
-  for (const auto& [same, view] : matrices) there[same] = backend.place(*view);
-  for (auto& [key, view] : placed.table.matrices) view = there.at(identity(view));
+  place_matrices(backend, matrices, placed.table);
   return placed;
 }
 
 int64_t place_again(Backend& backend, const Graph& graph,
                     const std::function<bool(const WeightView&)>& wanted, WeightTable& table) {
+  Matrices matrices = matrices_of(graph, table, true);
+  std::erase_if(matrices, [&wanted](const auto& matrix) { return !wanted(*matrix.second); });
   int64_t bytes = 0;
-  std::map<Identity, WeightView> there;
-  for (const auto& [same, view] : matrices_of(graph, table, true)) {
-    if (!wanted(*view)) continue;
+  for (const auto& [same, view] : matrices) {
     bytes += static_cast<int64_t>(backend.placed_bytes(*view));
-    there[same] = backend.place(*view);
   }
-  for (auto& [key, view] : table.matrices) {
-    if (const auto at = there.find(identity(view)); at != there.end()) view = at->second;
-  }
+  place_matrices(backend, matrices, table);
   return bytes;
 }
 

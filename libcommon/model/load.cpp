@@ -1,10 +1,10 @@
 // load_model: carries out the plan of load_plan.h and hands out views of the result.
-#include <chrono>
 #include <cstring>
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
 #include "kernels/parallel.h"
+#include "libcommon/base/clock.h"
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/base/utf8.h"
@@ -230,7 +230,7 @@ const char* weights_place(const LoadedModel& model) {
 
 std::unique_ptr<LoadedModel> load_model(std::unique_ptr<CheckpointReader> reader,
                                         const LoadOptions& options) {
-  const auto start = std::chrono::steady_clock::now();
+  const Clock::time_point start = Clock::now();
   auto model = std::make_unique<OwningModel>();
   model->reader = std::move(reader);
   const CheckpointHeader& header = model->reader->header();
@@ -245,8 +245,7 @@ std::unique_ptr<LoadedModel> load_model(std::unique_ptr<CheckpointReader> reader
   model->files = header.files;
   model->history = header.history;
   model->stored_bytes = header.total_bytes();
-  model->load_seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  model->load_seconds = seconds_since(start);
   return model;
 }
 

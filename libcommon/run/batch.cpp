@@ -7,16 +7,11 @@
 #include <string>
 #include <utility>
 
+#include "libcommon/base/clock.h"
 #include "libcommon/base/error.h"
 
 namespace hone {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 void check_request(const GenerateRequest& request, const Session& session) {
   check_sampler_options(request.sampler);

@@ -42,10 +42,10 @@ DeviceModel place_part(Placement part, WeightTable host, const SessionOptions& o
       return matrix.index ? options.sparse : options.load == LoadMode::kRepack;
     };
     placed.own_bytes += place_again(backend, part.graph, wanted, placed.weights.table);
-  }
-  if (options.sparse && backend.shares_host_memory()) {
-    placed.packed = pack_bitmasks(backend, part.graph, options.threads, placed.weights.table);
-    for (const BitmaskMatrix& matrix : placed.packed) placed.own_bytes += matrix.bytes;
+    if (options.sparse) {
+      placed.packed = pack_bitmasks(backend, part.graph, options.threads, placed.weights.table);
+      for (const BitmaskMatrix& matrix : placed.packed) placed.own_bytes += matrix.bytes;
+    }
   }
   placed.graph = options.fuse ? fused(std::move(part.graph), placed.weights.table, backend)
                               : std::move(part.graph);

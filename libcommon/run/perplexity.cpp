@@ -1,10 +1,10 @@
 #include "libcommon/run/perplexity.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "kernels/check.h"
+#include "libcommon/base/clock.h"
 #include "libcommon/base/error.h"
 #include "libcommon/run/sampler.h"
 
@@ -126,10 +126,6 @@ double quantile(std::vector<double>& values, double share) {
   return values[static_cast<size_t>(at)];
 }
 
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 }  // namespace
 
 std::vector<TextWindow> text_windows(std::span<const int32_t> ids, int64_t context,
@@ -177,7 +173,7 @@ double PerplexityResult::perplexity_standard_error() const {
 
 PerplexityResult perplexity(Session& session, std::span<const TextWindow> windows,
                             const WindowProgress& progress) {
-  const auto start = std::chrono::steady_clock::now();
+  const Clock::time_point start = Clock::now();
   PerplexityResult result;
   Accumulator nll;
   Session* const sessions[] = {&session};
@@ -201,7 +197,7 @@ ComparisonResult compare_predictions(Session& base, Session& other,
                 " ids, " + base.model().subject + " has " + std::to_string(base.vocab()) +
                 ": their predictions cannot be compared");
   }
-  const auto start = std::chrono::steady_clock::now();
+  const Clock::time_point start = Clock::now();
   ComparisonResult result;
   Accumulator base_nll, other_nll, difference, kl, same;
   std::vector<double> kls;

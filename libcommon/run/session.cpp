@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <deque>
 #include <limits>
 
 #include "kernels/check.h"
 #include "kernels/sample.h"
+#include "libcommon/base/clock.h"
 #include "libcommon/base/error.h"
 #include "libcommon/base/log.h"
 #include "libcommon/graph/buffer.h"
@@ -208,14 +208,13 @@ Session::~Session() = default;
 std::unique_ptr<Session> Session::create(std::shared_ptr<const LoadedModel> model,
                                          const SessionOptions& options) {
   CHECK(options.sequences > 0 && options.max_batch_tokens > 0);
-  const auto start = std::chrono::steady_clock::now();
+  const Clock::time_point start = Clock::now();
   check_vocabulary(*model);
   auto state = std::make_unique<State>(std::move(model), options);
   const int64_t positions = options.context > 0 ? state->context : 1;
   state->check_memory(state->parts.cache_bytes_for(positions),
                       state->parts.activation_bytes_for({.tokens = 1, .wanted = 1}));
-  state->create_seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  state->create_seconds = seconds_since(start);
   return std::unique_ptr<Session>(new Session(std::move(state)));
 }
 
