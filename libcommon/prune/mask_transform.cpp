@@ -7,7 +7,7 @@
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
 #include "kernels/convert.h"
-#include "libcommon/base/error.h"
+#include "libcommon/compress/finite.h"
 
 namespace hone {
 namespace {
@@ -84,16 +84,6 @@ int64_t MaskTransform::grain(int64_t elements) const {
   return std::max(rows / band * band, band);
 }
 
-void MaskTransform::check_numbers(const float* weights, int64_t count, int64_t row) const {
-  bool any = false;  // no branch, so that the usual case is one vector loop
-  for (int64_t c = 0; c < count; ++c) any |= weights[c] != weights[c];
-  if (!any) return;
-  const auto at = std::find_if(weights, weights + count, [](float w) { return std::isnan(w); });
-  throw Error(job_.subject + ": tensor '" + job_.name + "': element [" + std::to_string(row) +
-              ", " + std::to_string(at - weights) +
-              "] is not a number and has no score; broken training checkpoint?");
-}
-
 MaskTransform::Rows MaskTransform::load_rows(int64_t begin, int64_t end) const {
   Rows rows;
   rows.begin = begin;
@@ -104,7 +94,7 @@ MaskTransform::Rows MaskTransform::load_rows(int64_t begin, int64_t end) const {
   for (int64_t r = 0; r < rows.count; ++r) {
     float* weights = rows.weights.data() + r * rows.columns;
     input_.row(begin + r, weights);
-    check_numbers(weights, rows.columns, begin + r);
+    check_finite(job_.subject, job_.name, begin + r, {weights, static_cast<size_t>(rows.columns)});
     job_.score->score(weights, rows.columns, rows.scores.data() + r * rows.columns);
   }
   return rows;

@@ -59,7 +59,6 @@ class MaskTransform final : public Transform {
   struct Rows;  // decoded weights and scores of some rows
   Rows load_rows(int64_t begin, int64_t end) const;
   int64_t grain(int64_t elements) const;  // rows of one parallel range of so many elements
-  void check_numbers(const float* weights, int64_t count, int64_t row) const;
   void add_strength(const std::vector<float>& weights, const std::vector<uint8_t>& pruned,
                     MaskStatistics& sum) const;
   std::vector<int64_t> ties_before_ranges(ThreadPool& pool, int64_t ranges);

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "kernels/check.h"
-#include "libcommon/base/error.h"
+#include "libcommon/compress/finite.h"
 #include "libcommon/compress/pipeline.h"
 #include "libcommon/prune/structure.h"
 
@@ -50,8 +50,9 @@ class Summer {
       std::vector<float> scores(static_cast<size_t>(columns));
       for (int64_t r = chunk.first + begin; r < chunk.first + end; ++r) {
         input.row(r, values.data());
+        check_finite(reader_.subject(), info.name, r, values);
         request_.score->score(values.data(), columns, scores.data());
-        sums.rows[static_cast<size_t>(r)] = add_row(info, r, scores, part);
+        sums.rows[static_cast<size_t>(r)] = add_row(scores, part);
       }
     });
     for (const auto& part : parts) {
@@ -59,18 +60,13 @@ class Summer {
     }
   }
 
-  double add_row(const TensorInfo& info, int64_t row, const std::vector<float>& scores,
-                 std::vector<double>& columns) const {
+  double add_row(const std::vector<float>& scores, std::vector<double>& columns) const {
     double sum = 0;
     for (size_t c = 0; c < scores.size(); ++c) {
       const double s = scores[c];
       const double weight = request_.l1 ? s : s * s;
       sum += weight;
       columns[c] += weight;
-    }
-    if (!std::isfinite(sum)) {
-      throw Error(reader_.subject() + ": tensor '" + info.name + "': row " + std::to_string(row) +
-                  " is not finite and has no score; broken training checkpoint?");
     }
     return sum;
   }

@@ -7,7 +7,8 @@
 #include "kernels/codec/codec.h"
 #include "kernels/convert.h"
 #include "libcommon/base/error.h"
-#include "libcommon/quant/finite.h"
+#include "libcommon/compress/finite.h"
+#include "libcommon/quant/options.h"
 
 namespace hone {
 
@@ -30,12 +31,7 @@ ErrorStatistics CastTransform::cast_any_row(int64_t row, std::byte* out) const {
   std::vector<float> before(static_cast<size_t>(input_.columns()));
   std::vector<float> after(before.size());
   input_.row(row, before.data());
-  if (!job_.allow_nan) {
-    const int64_t bad = first_not_finite(before);
-    if (bad >= 0) {
-      refuse_not_finite(job_.subject, job_.name, row, bad, before[static_cast<size_t>(bad)]);
-    }
-  }
+  if (!job_.allow_nan) check_finite(job_.subject, job_.name, row, before, kAllowNan);
   encode_row(job_.type, before.data(), input_.columns(), out);
   decode_row(job_.type, out, input_.columns(), after.data());
   const int64_t overflow = job_.allow_nan ? -1 : first_not_finite(after);

@@ -11,6 +11,8 @@
 
 namespace hone {
 
+inline constexpr char kAllowNan[] = " (--allow-nan goes on)";  // advice where a weight is no number
+
 struct QuantizeOptions {
   std::string model = "-";
   std::string output = "-";

@@ -8,7 +8,8 @@
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
 #include "kernels/convert.h"
-#include "libcommon/quant/finite.h"
+#include "libcommon/compress/finite.h"
+#include "libcommon/quant/options.h"
 
 namespace hone {
 namespace {
@@ -237,10 +238,7 @@ ErrorStatistics RoundingTransform::round_any_row(int64_t row, std::byte* out) {
   std::vector<float> rounded(columns);
   std::vector<int8_t> codes(columns);
   input_.row(row, weights.data());
-  const int64_t bad = job_.allow_nan ? -1 : first_not_finite(weights);
-  if (bad >= 0) {
-    refuse_not_finite(job_.subject, job_.name, row, bad, weights[static_cast<size_t>(bad)]);
-  }
+  if (!job_.allow_nan) check_finite(job_.subject, job_.name, row, weights, kAllowNan);
   const auto size = static_cast<size_t>(sharing());
   for (size_t g = 0; g * size < columns; ++g) {
     const std::span<const float> group(weights.data() + g * size, size);

@@ -314,11 +314,19 @@ TEST_CASE("options that do not fit are usage errors") {
 }
 
 TEST_CASE("a weight that is no number has no score; a quantized model is refused") {
-  ModelBuilder model = small_llama();
-  model.set("model.layers.0.mlp.up_proj.weight", 64 * 3 + 5, std::nanf(""));
-  CHECK_THROWS_WITH_AS(prune(model, {.options = {.pattern = "2:4"}}),
-                       doctest::Contains("'model.layers.0.mlp.up_proj.weight': element [3, 5]"),
-                       Error);
+  for (const float bad : {std::nanf(""), HUGE_VALF, -HUGE_VALF}) {
+    for (const DType type : {DType::kF32, DType::kBF16}) {  // BF16 is scored as it is stored
+      for (const PruneOptions& options :
+           {PruneOptions{.pattern = "2:4"}, PruneOptions{.sparsity = "0.5"},
+            PruneOptions{.sparsity = "0.5", .scope = "global"}}) {
+        ModelBuilder model = small_llama(type);
+        model.set("model.layers.0.mlp.up_proj.weight", 64 * 3 + 5, bad);
+        CHECK_THROWS_WITH_AS(
+            prune(model, {.options = options}),
+            doctest::Contains("'model.layers.0.mlp.up_proj.weight': element [3, 5] is"), Error);
+      }
+    }
+  }
   const Pruned packed = prune(small_llama(), {.options = {.pattern = "2:4"}, .packed = true});
   MemoryReader again = packed.writer.reader(true);
   const ModelSpec spec = spec_from_checkpoint(again.header(), "memory");

@@ -1,4 +1,4 @@
-#include "libcommon/quant/finite.h"
+#include "libcommon/compress/finite.h"
 
 #include <bit>
 #include <cmath>
@@ -17,12 +17,14 @@ int64_t first_not_finite(std::span<const float> row) {
   return column;
 }
 
-void refuse_not_finite(const std::string& subject, const std::string& tensor, int64_t row,
-                       int64_t column, float value) {
+void check_finite(const std::string& subject, const std::string& tensor, int64_t row,
+                  std::span<const float> weights, const std::string& advice) {
+  const int64_t column = first_not_finite(weights);
+  if (column < 0) return;
+  const float value = weights[static_cast<size_t>(column)];
   const std::string text = std::isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
   throw Error(subject + ": tensor '" + tensor + "': element [" + std::to_string(row) + ", " +
-              std::to_string(column) + "] is " + text +
-              "; broken training checkpoint? (--allow-nan goes on)");
+              std::to_string(column) + "] is " + text + "; broken training checkpoint?" + advice);
 }
 
 }  // namespace hone
