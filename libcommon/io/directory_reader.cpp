@@ -24,8 +24,15 @@ bool exists(const std::string& path) {
 
 using WeightMap = std::unordered_map<std::string, std::string>;  // tensor -> shard's file name
 
+// A file of the directory: a pipe in its place would be waited for.
+std::unique_ptr<ByteSource> open_regular(const std::string& path) {
+  std::error_code failed;
+  if (!fs::is_regular_file(path, failed)) throw Error(path + ": is not a regular file");
+  return open_source(path);
+}
+
 std::string read_whole(const std::string& path) {
-  const std::unique_ptr<ByteSource> source = open_source(path);
+  const std::unique_ptr<ByteSource> source = open_regular(path);
   return read_growing(*source, source->size().value_or(stream::kLargestFile));
 }
 
@@ -126,7 +133,7 @@ void open_shards(SafetensorsReader& reader, const std::string& directory) {
     if (!exists(path)) {
       throw Error(path + ": is missing, the index names it; incomplete download?");
     }
-    const SafetensorsHeader header = reader.add_shard(open_source(path));
+    const SafetensorsHeader header = reader.add_shard(open_regular(path));
     found += check_shard(header, weights, directory, shard);
     merge_metadata(header, reader.mutable_header(), path);
   }
@@ -144,7 +151,7 @@ std::unique_ptr<CheckpointReader> open_directory(const std::string& path) {
   auto reader = std::make_unique<SafetensorsReader>(path);
   const std::string single = path + "/" + kWeightsFile;
   if (exists(single)) {
-    merge_metadata(reader->add_shard(open_source(single)), reader->mutable_header(), single);
+    merge_metadata(reader->add_shard(open_regular(single)), reader->mutable_header(), single);
   } else if (exists(path + "/" + kIndexFile)) {
     open_shards(*reader, path);
   } else {

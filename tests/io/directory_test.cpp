@@ -260,6 +260,9 @@ TEST_CASE("indices and shards that do not fit are refused") {
   write_file(index, good);
   fs::rename(out + "/model-00002-of-00003.safetensors", directory.path("elsewhere"));
   refuse_directory(out, "model-00002-of-00003.safetensors: is missing, the index names it");
+  REQUIRE(mkfifo((out + "/model-00002-of-00003.safetensors").c_str(), 0600) == 0);
+  refuse_directory(out, "model-00002-of-00003.safetensors: is not a regular file");
+  fs::remove(out + "/model-00002-of-00003.safetensors");
   write_file(out + "/model-00002-of-00003.safetensors", "x");
   refuse_directory(out, "model-00002-of-00003.safetensors: has 1 bytes, too few");
 }
