@@ -117,7 +117,8 @@ void read_yarn(const RopeSource& source, int64_t context, RopeSpec& rope) {
     const double value = number_or(source.values, key, fallback, source.subject);
     return value == 0 ? fallback : value;  // transformers: `get(key) or default`
   };
-  rope.factor = positive_or(
+  if (!source.values.contains("factor")) throw Error(source.subject + ": 'factor' is missing");
+  rope.factor = positive_or(  // null: what the contexts make it
       source.values, "factor",
       static_cast<double>(context) / static_cast<double>(rope.original_context), source.subject);
   const double mscale = get("mscale", 0.0);

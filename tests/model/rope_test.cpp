@@ -120,6 +120,7 @@ TEST_CASE("rope values that are not implemented are refused by name") {
   refused(R"({"rope_scaling": {"rope_type": "longrope", "factor": 2.0}})", "'longrope'");
   refused(R"({"rope_scaling": {"type": "mrope", "mrope_section": [1]}})", "'mrope'");
   refused(R"({"rope_scaling": {"rope_type": "linear"}})", "'factor' is missing");
+  refused(R"({"rope_scaling": {"rope_type": "yarn", "beta_fast": 32}})", "'factor' is missing");
   refused(R"({"rope_scaling": {"rope_type": "linear", "factor": 0}})", "'factor' must be positive");
   refused(R"({"rope_scaling": {"rope_type": "linear", "factor": "2"}})", "must be a number");
   refused(R"({"rope_scaling": {"rope_type": "linear", "factor": 2, "twist": 3}})", "'twist'");
