@@ -150,7 +150,12 @@ QuantizationConfig::QuantizationConfig(const Json& config, const std::string& su
   }
   const Json sparsity = value_or_null(quantization, "sparsity_config");
   if (sparsity.is_object() && !sparsity.empty() && value_or_null(sparsity, "format") != "dense") {
-    not_implemented(subject_, "sparsity_config", sparsity, "{}");
+    not_implemented(subject_, "sparsity_config format", value_or_null(sparsity, "format"), "dense");
+  }
+  const Json transform = value_or_null(quantization, "transform_config");
+  if (!transform.is_null() && !value_or_null(transform, "config_groups").empty()) {
+    throw Error(subject_ + ": transform_config, rotations of weights and activations, " +
+                "is not implemented");
   }
   const Json cache = value_or_null(quantization, "kv_cache_scheme");
   if (!cache.is_null()) not_implemented(subject_, "kv_cache_scheme", cache, "null");
@@ -171,7 +176,14 @@ void QuantizationConfig::read_group(const Json& group, const std::string& format
   if (!weights.is_object()) throw Error(subject + ": weights is missing");
   const Json own = value_or_null(group, "format");
   const std::string layout = own.is_string() ? own.get<std::string>() : format;
+  const bool packed = layout == "pack-quantized";
+  const bool whole =
+      layout == "int-quantized" || layout == "float-quantized" || layout == "naive-quantized";
+  if (!packed && !whole) {
+    not_implemented(subject, "format", layout, "pack-quantized, int-quantized, float-quantized");
+  }
   Group result;
+  result.format.packed = packed;
   result.targets = strings(group, "targets", subject);
   read_weights(weights, subject + ": weights", result.format);
   read_input(value_or_null(group, "input_activations"), subject + ": input_activations",
@@ -179,13 +191,7 @@ void QuantizationConfig::read_group(const Json& group, const std::string& format
   if (!value_or_null(group, "output_activations").is_null()) {
     not_implemented(subject, "output_activations", group["output_activations"], "null");
   }
-  result.format.packed = layout == "pack-quantized";
-  const bool whole =
-      layout == "int-quantized" || layout == "float-quantized" || layout == "naive-quantized";
-  if (!result.format.packed && !whole) {
-    not_implemented(subject, "format", layout, "pack-quantized, int-quantized, float-quantized");
-  }
-  if (result.format.packed && result.format.is_float) {
+  if (packed && result.format.is_float) {
     not_implemented(subject, "pack-quantized type", "float", "int");
   }
   groups_.push_back(std::move(result));

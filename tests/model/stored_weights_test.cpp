@@ -171,6 +171,9 @@ TEST_CASE("schemes that are not implemented are refused by name") {
   };
   refused("compressed-tensors", "gptq", "quant_method \"gptq\" is not implemented");
   refused("int-quantized", "nvfp4-pack-quantized", "format \"nvfp4-pack-quantized\"");
+  refused("\"config_groups\"",
+          "\"transform_config\": {\"config_groups\": {\"R1\": {}}}, \"config_groups\"",
+          "transform_config");
   refused("\"channel\"", "\"block\"", "strategy \"block\"");
   refused("\"dynamic\": true", "\"dynamic\": false", "dynamic false");
   refused("\"num_bits\": 8", "\"num_bits\": 1", "num_bits 1");
