@@ -135,79 +135,77 @@ double magnitude_of(const Case& c) {
   return 4 * (1 + terms * tolerance::kUlp / tolerance::kAttention);
 }
 
-void check_against_reference(Backend& backend, const Problem& problem) {
-  const auto actual = problem.run(backend);
+void check_against_reference(const std::vector<Level>& all, const Problem& problem) {
   const auto expected = problem.run(reference());
   const std::vector<double> magnitudes(expected.size(), magnitude_of(problem.shape));
-  CHECK(tolerance::difference(actual, expected, magnitudes, tolerance::kAttention) == "");
-}
-
-void check_alone(Backend& backend, const Problem& problem) {
-  const auto batch = problem.run(backend);
-  for (int64_t t = 0; t < problem.tokens(); ++t) {
-    const std::span<const float> in_batch(batch.data() + t * problem.width(), problem.width());
-    CHECK(tolerance::same_bytes(problem.run(backend, t, t + 1), in_batch));
+  for (const auto& [level, backend] : all) {
+    const auto actual = problem.run(*backend);
+    CHECK_MESSAGE(tolerance::difference(actual, expected, magnitudes, tolerance::kAttention) == "",
+                  level);
   }
 }
 
-void check_threads(const std::string& level, const Problem& problem) {
-  const auto one = problem.run(*open_level(level, 1));
-  for (const int threads : {2, 3, 5}) {
-    CHECK(tolerance::same_bytes(problem.run(*open_level(level, threads)), one));
+void check_alone(const std::vector<Level>& all, const Problem& problem) {
+  for (const auto& [level, backend] : all) {
+    const auto batch = problem.run(*backend);
+    for (int64_t t = 0; t < problem.tokens(); ++t) {
+      const std::span<const float> in_batch(batch.data() + t * problem.width(), problem.width());
+      CHECK_MESSAGE(tolerance::same_bytes(problem.run(*backend, t, t + 1), in_batch), level);
+    }
+  }
+}
+
+void check_threads(const std::vector<Level>& all, const Problem& problem) {
+  for (const auto& [level, backend] : all) {
+    const auto one = problem.run(*backend);
+    for (const int threads : {1, 2, 3, 5}) {
+      CHECK_MESSAGE(tolerance::same_bytes(problem.run(*open_level(level, threads)), one), level);
+    }
   }
 }
 
 }  // namespace
 
 TEST_CASE("attention: grouped heads, windows, slopes, lengths around tiles and blocks") {
-  for (const std::string& level : levels()) {
-    const auto backend = open_level(level, 2);
-    for (const DType type : kTypes) {
-      for (const Case& c : kCases) {
-        CAPTURE(level);
-        CAPTURE(kv_type_name(type));
-        CAPTURE(c.head_dim);
-        check_against_reference(*backend, Problem(c, type, kPositions));
-      }
+  const std::vector<Level> all = open_levels(2);
+  for (const DType type : kTypes) {
+    for (const Case& c : kCases) {
+      CAPTURE(kv_type_name(type));
+      CAPTURE(c.head_dim);
+      check_against_reference(all, Problem(c, type, kPositions));
     }
   }
 }
 
 TEST_CASE("attention: prompts of many lengths, beginning anywhere") {
   // Tiles have 128 rows: 128, 32, 18, 16 and 10 tokens here.
-  for (const std::string& level : levels()) {
-    const auto backend = open_level(level, 2);
-    for (const DType type : kTypes) {
-      for (const Case& c : kCases) {
-        CAPTURE(level);
-        CAPTURE(kv_type_name(type));
-        CAPTURE(c.head_dim);
-        for (const int32_t count : {3, 17, 33}) {
-          const Problem problem(c, type, rising(count + 40, count), std::vector<int32_t>(count, 1));
-          check_against_reference(*backend, problem);
-          check_alone(*backend, problem);
-        }
+  const std::vector<Level> all = open_levels(2);
+  for (const DType type : kTypes) {
+    for (const Case& c : kCases) {
+      CAPTURE(kv_type_name(type));
+      CAPTURE(c.head_dim);
+      for (const int32_t count : {3, 17, 33}) {
+        const Problem problem(c, type, rising(count + 40, count), std::vector<int32_t>(count, 1));
+        check_against_reference(all, problem);
+        check_alone(all, problem);
       }
     }
-    const Case one_head{.heads = 1, .kv_heads = 1, .head_dim = 24};
-    for (const int32_t count : {127, 128, 129}) {
-      const Problem problem(one_head, DType::kF16, rising(71, count),
-                            std::vector<int32_t>(count, 0));
-      check_against_reference(*backend, problem);
-      check_alone(*backend, problem);
-    }
+  }
+  const Case one_head{.heads = 1, .kv_heads = 1, .head_dim = 24};
+  for (const int32_t count : {127, 128, 129}) {
+    const Problem problem(one_head, DType::kF16, rising(71, count), std::vector<int32_t>(count, 0));
+    check_against_reference(all, problem);
+    check_alone(all, problem);
   }
 }
 
 TEST_CASE("attention: the same bytes alone or in a batch, for any number of threads") {
-  for (const std::string& level : levels()) {
-    const auto one = open_level(level, 1);
-    for (const DType type : kTypes) {
-      for (const Case& c : kCases) {
-        const Problem problem(c, type, kPositions);
-        check_alone(*one, problem);
-        check_threads(level, problem);
-      }
+  const std::vector<Level> all = open_levels(1);
+  for (const DType type : kTypes) {
+    for (const Case& c : kCases) {
+      const Problem problem(c, type, kPositions);
+      check_alone(all, problem);
+      check_threads(all, problem);
     }
   }
 }
@@ -222,15 +220,13 @@ TEST_CASE("attention: ranges of 512 positions, merged") {
     positions.push_back(p);
   }
   std::vector<int32_t> sequences(30, 0);
-  for (const std::string& level : levels()) {
-    const auto backend = open_level(level, 2);
-    for (const DType type : kTypes) {
-      for (const Case& c : cases) {
-        const Problem problem(c, type, positions, sequences);
-        check_against_reference(*backend, problem);
-        check_alone(*backend, problem);
-        check_threads(level, problem);
-      }
+  const std::vector<Level> all = open_levels(2);
+  for (const DType type : kTypes) {
+    for (const Case& c : cases) {
+      const Problem problem(c, type, positions, sequences);
+      check_against_reference(all, problem);
+      check_alone(all, problem);
+      check_threads(all, problem);
     }
   }
 }
@@ -255,7 +251,7 @@ TEST_CASE("attention: ALiBi stays exact far from the start") {
   // Scores near 60,000 in f32 would be 0.004 apart; the weights need them apart by 0.0001.
   const Case shape{.heads = 1, .kv_heads = 1, .head_dim = 4, .positions = 60001, .alibi = true};
   const Problem problem(shape, DType::kF32, {60000});
-  check_against_reference(*open_level(levels().front(), 1), problem);
+  check_against_reference(open_levels(1), problem);
 }
 
 TEST_CASE("attention: what a later token stores does not reach an earlier one") {

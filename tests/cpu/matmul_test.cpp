@@ -51,6 +51,26 @@ std::string check_shape(const std::vector<Level>& levels, const Storage& storage
   return "";
 }
 
+// Where tokens alone, and the first few of a batch, do not get the bytes that they get in it.
+std::string check_company(Backend& backend, const WeightView& w, const std::vector<float>& x,
+                          int64_t tokens) {
+  const std::vector<float> batch = product(backend, w, x, tokens);
+  for (const int64_t t : {0, 1, 11, 12, 23, 24, 28}) {
+    const std::vector<float> token(x.begin() + t * w.columns, x.begin() + (t + 1) * w.columns);
+    const std::span<const float> in_batch(batch.data() + t * w.rows, w.rows);
+    if (!tolerance::same_bytes(product(backend, w, token, 1), in_batch)) {
+      return "token " + std::to_string(t) + " alone";
+    }
+  }
+  for (const int64_t few : {5, 7, 13, 24, 25, 26, 27, 28}) {
+    const std::span<const float> in_batch(batch.data(), few * w.rows);
+    if (!tolerance::same_bytes(product(backend, w, x, few), in_batch)) {
+      return "the first " + std::to_string(few) + " tokens";
+    }
+  }
+  return "";
+}
+
 // One token's sums may be added in 16 bits, those of two are added in 32.
 template <typename Block>
 void check_largest_block(DType type, const Block& block) {
@@ -90,25 +110,17 @@ TEST_CASE("matmul: every storage at every boundary, on every level") {
 
 TEST_CASE("matmul: a token alone gives the bytes it gives in a batch") {
   const std::vector<Level> levels = open_levels(1);
-  const int64_t rows = 70, tokens = 32;  // more than two blocks of rows, than the integers of few
+  const int64_t tokens = 29;  // more than the integers of few
   for (const Storage& storage : host_storages()) {
-    const int64_t least = 2600;  // more than a chunk; an odd number of blocks of any size
+    const int64_t least = 2075;  // more than a chunk; an odd number of blocks of any size
     const int64_t columns = (least + storage.step() - 1) / storage.step() * storage.step();
-    const StoredMatrix matrix(storage, rows, columns, 5);
     const std::vector<float> x = normal_floats(tokens * columns, 6);
-    for (const auto& [level, backend] : levels) {
-      const std::vector<float> batch = product(*backend, matrix.view(), x, tokens);
-      for (const int64_t t : {0, 1, 11, 12, 23, 24, 30, 31}) {
-        const std::vector<float> token(x.begin() + t * columns, x.begin() + (t + 1) * columns);
-        const auto alone = product(*backend, matrix.view(), token, 1);
-        const std::span<const float> in_batch(batch.data() + t * rows, rows);
-        CHECK_MESSAGE(tolerance::same_bytes(alone, in_batch), level << " " << storage.name);
-      }
-      for (const int64_t few : {5, 7, 13, 24, 25, 26, 27, 28, 29}) {
-        const auto first = product(*backend, matrix.view(), x, few);
-        const std::span<const float> in_batch(batch.data(), few * rows);
-        CHECK_MESSAGE(tolerance::same_bytes(first, in_batch), level << " " << storage.name);
-      }
+    // More than two blocks of rows: of 32 with 512 bits, of 16 and fewer without.
+    const StoredMatrix high(storage, 70, columns, 5), low(storage, 38, columns, 5);
+    for (const Level& level : levels) {
+      const StoredMatrix& matrix = level.name.starts_with("avx3") ? high : low;
+      CHECK_MESSAGE(check_company(*level.backend, matrix.view(), x, tokens) == "",
+                    level.name << " " << storage.name);
     }
   }
 }

@@ -98,7 +98,7 @@ std::vector<Storage> device_storages() {
 std::vector<int64_t> column_counts(const Storage& storage) {
   const int64_t step = storage.step();
   std::vector<int64_t> counts;
-  for (const int64_t near : {1, 31, 32, 33, 63, 64, 65, 128, 130, 255, 257, 1000, 2100}) {
+  for (const int64_t near : {1, 31, 32, 33, 63, 64, 65, 128, 130, 255, 257, 520, 2100}) {
     counts.push_back((near + step - 1) / step * step);
   }
   counts.erase(std::unique(counts.begin(), counts.end()), counts.end());
