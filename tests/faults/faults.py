@@ -7,7 +7,7 @@ Each fault must give its documented exit code, one line on standard error, and l
 never a crash, a hang, or a word from a sanitizer. Bytes are broken in a model of 4 kB in each
 container: cut at every byte of the header and every 97th of the data, and one bit of every header
 byte turned over. The tools take turns over the cuts, and meet together at every 41st. Sanitized
-programs are slow and get every third byte. --quick: a small sample. Exit code 1 on a failure; what
+programs are slow and get every seventh byte. --quick: a small sample. Exit code 1 on a failure; what
 cannot be tried here is named as skipped.
 """
 import os
@@ -69,7 +69,7 @@ class Bench:
         self.quick = quick
         self.tally = Tally()
         self.sanitized = self.is_sanitized()
-        self.stride = 29 if quick else 3 if self.sanitized else 1  # of header bytes
+        self.stride = 29 if quick else 7 if self.sanitized else 1  # of header bytes
 
     def command(self, line, **values):
         words = [word.format(**values) for word in line.split()]
