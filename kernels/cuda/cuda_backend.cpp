@@ -59,13 +59,18 @@ class CudaBackend final : public Backend {
   }
 
   // Runs a kernel: throws where the plug-in has no code for the device, or the driver does not take
-  // it.
+  // it. What the driver cannot record is left out from here on.
   void try_kernel() {
     auto* const x = reinterpret_cast<float*>(context_.scratch.reserve(sizeof(float)));
-    run.mul({.a = x, .b = x, .out = x, .count = 1});
+    const auto square = [&] { run.mul({.a = x, .b = x, .out = x, .count = 1}); };
+    square();
     float zero = 1;
     copy_out(&zero, x, sizeof zero);
     CHECK(zero == 0);
+    if (context_.stream.overlap && !try_recording(square, "kernels do not overlap")) {
+      context_.stream.overlap = false;
+    }
+    if (!context_.stream.overlap) records_ = try_recording(square, "steps are not recorded");
   }
 
   std::string_view name() const override { return "cuda"; }
@@ -110,6 +115,7 @@ class CudaBackend final : public Backend {
   void finish_copy_out(void* to_host, size_t bytes) override { outbox_->finish(to_host, bytes); }
 
   int record(const std::function<void()>& ops) override {
+    if (!records_) return Backend::record(ops);
     recordings_.push_back(cuda::record(context_.stream, ops));
     return static_cast<int>(recordings_.size()) - 1;
   }
@@ -128,8 +134,21 @@ class CudaBackend final : public Backend {
   DeviceGroup* group() override { return group_.get(); }
 
  private:
+  // Two ops, of which the second may overlap the first: drivers before CUDA 12.3 record no such
+  // pair.
+  bool try_recording(const std::function<void()>& op, const std::string& otherwise) {
+    try {
+      cuda::record(context_.stream, [&] { op(), op(); })->run(context_.stream);
+      return true;
+    } catch (const std::runtime_error& fault) {
+      detail_ += "; " + otherwise + " (" + fault.what() + ")";
+      return false;
+    }
+  }
+
   std::string detail_;
   Context context_;
+  bool records_ = true;
   Arena weights_;
   std::unique_ptr<Staging> inbox_ = open_staging(kSmallCopy);
   std::unique_ptr<Outbox> outbox_ = open_outbox();

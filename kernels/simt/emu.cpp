@@ -256,12 +256,18 @@ Slot& self() { return *static_cast<Slot*>(current); }
 
 }  // namespace
 
+static bool says(const char* variable, const char* word) {
+  const char* const text = std::getenv(variable);
+  return text && std::strcmp(text, word) == 0;
+}
+
 Config& config() {
   static Config c = [] {
     Config from;
-    const char* const order = std::getenv("SIMT_ORDER");
-    if (order && std::strcmp(order, "reverse") == 0) from.order = Order::reverse;
-    if (order && std::strcmp(order, "random") == 0) from.order = Order::random;
+    if (says("SIMT_ORDER", "reverse")) from.order = Order::reverse;
+    if (says("SIMT_ORDER", "random")) from.order = Order::random;
+    if (says("SIMT_RECORDABLE", "apart")) from.recordable = Recordable::apart;
+    if (says("SIMT_RECORDABLE", "none")) from.recordable = Recordable::none;
     return from;
   }();
   return c;
@@ -273,6 +279,14 @@ static Error error(const std::string& what) {
                name(current->block->index));
 }
 void fail(const std::string& what) { throw error(what); }
+
+void require_recordable(bool overlap) {
+  const Recordable takes = config().recordable;
+  if (takes == Recordable::none || (takes == Recordable::apart && overlap)) {
+    fail("operation not permitted when stream is capturing");
+  }
+}
+
 void abandon(const std::string& what) {
   worker().error = std::make_exception_ptr(error(what));
   worker().leave(self());

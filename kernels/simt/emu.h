@@ -47,8 +47,12 @@ struct Error : std::runtime_error {
 // same answer under all of them.
 enum class Order { forward, reverse, random };
 
+// Which launches a recording takes: old drivers refuse those that overlap, or have no recordings.
+enum class Recordable { all, apart, none };
+
 struct Config {
-  Order order = Order::forward;  // or what $SIMT_ORDER says
+  Order order = Order::forward;             // or what $SIMT_ORDER says
+  Recordable recordable = Recordable::all;  // or what $SIMT_RECORDABLE says
   uint64_t seed = 1;
   int workers = 0;  // OS threads that blocks are spread over; 0: one per core
   size_t shared_limit = 227 * 1024;
@@ -124,6 +128,7 @@ void check_argument(const P& p) {
 // Notes work instead of doing it, while a recording is under way (runtime_emulated.cpp).
 using Work = std::vector<std::function<void()>>;
 inline thread_local Work* recording = nullptr;
+void require_recordable(bool overlap);
 inline void do_or_note(std::function<void()> work) {
   if (recording)
     recording->push_back(std::move(work));
@@ -416,6 +421,7 @@ void launch(void (*kernel)(P...), Dim3 grid, Dim3 block, size_t shared_bytes, St
   using Call = std::pair<void (*)(P...), std::tuple<std::decay_t<P>...>>;
   const Call call{kernel, {std::forward<A>(args)...}};
   std::apply([](const auto&... p) { (emu::check_argument(p), ...); }, call.second);
+  if (emu::recording) emu::require_recordable(stream.overlap);
   emu::do_or_note([=] {
     emu::run(
         grid, block, shared_bytes, stream.overlap,

@@ -65,3 +65,26 @@ TEST_CASE("record: one that is given up ends, and leaves the memory of its ops i
   fresh->replay(recording);
   CHECK(row.found(*fresh) == kLargest);
 }
+
+#ifndef __CUDACC__
+TEST_CASE("record: what a driver refuses to record is left out, and said") {
+  using simt::emu::Recordable;
+  const Row row;
+  for (const Recordable takes : {Recordable::all, Recordable::apart, Recordable::none}) {
+    simt::emu::config().recordable = takes;
+    std::string why;
+    const auto fresh = open_cuda_device(0, &why);
+    REQUIRE_MESSAGE(fresh, why);
+    const auto says = [&](const char* words) {
+      return fresh->detail().find(words) != std::string_view::npos;
+    };
+    CHECK(says("kernels do not overlap (") == (takes != Recordable::all));
+    CHECK(says("steps are not recorded (") == (takes == Recordable::none));
+    const int recording = fresh->record([&] { row.argmax(*fresh); });
+    CHECK((recording >= 0) == (takes != Recordable::none));
+    if (recording >= 0) fresh->replay(recording);
+    CHECK(row.found(*fresh) == kLargest);
+  }
+  simt::emu::config().recordable = Recordable::all;
+}
+#endif
