@@ -58,10 +58,13 @@ inline Attention attention_of(const AttentionArgs& args) {
           .scale = static_cast<float>(args.scale) * kLog2E};
 }
 
-// How decoding is cut; other values are for measuring.
+// How decoding is cut; other values are for measuring, and for tests.
 struct DecodeCut {
   int warps = 8;  // of a block, at most
   int times = 1;  // blocks of one token, over multiprocessors
+  // What the blocks of a token leave for each other: of more tokens than that holds, some at a
+  // time.
+  int64_t sum_bytes = int64_t{64} << 20;
 };
 inline DecodeCut decode_cut;
 

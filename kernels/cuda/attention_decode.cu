@@ -24,6 +24,7 @@ struct Split {
   float* sums;     // [token, kv head, row block, range, kRows, width]: unless there is one range
   Vec<float, 2>* stats;  // [.., kRows]: largest score and sum of weights of each
   unsigned* arrived;     // [token, kv head, row block]
+  int64_t first_token;   // of the launch
 };
 
 template <DType kType, int kWidth>
@@ -310,7 +311,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   SIMT_SHARED(stats, Vec<float, 2>[kMaxWarps][kRows]);
   SIMT_SHARED(last, int);
   start_next();
-  const int64_t token = blockIdx.z;
+  const int64_t token = split.first_token + blockIdx.z;
   const Range range = range_of(args, split, token);
   if (static_cast<int>(blockIdx.x) >= range.used) {
     wait_for_previous();
@@ -363,7 +364,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   // The warps of the block.
   leave_sums<kType>(sums, reinterpret_cast<float*>(ring), stats[warp_id()]);
   sync_block();
-  const int64_t place = token * gridDim.y + blockIdx.y;
+  const int64_t place = int64_t{blockIdx.z} * gridDim.y + blockIdx.y;
   for (int at = static_cast<int>(threadIdx.x); at < rows * (kWidth / 4);
        at += static_cast<int>(blockDim.x)) {
     const int row = at / (kWidth / 4);
@@ -426,16 +427,23 @@ void launch_decode(Context& context, const AttentionArgs& args, Split split) {
   const int64_t most = (args.capacity / kTile + warps - 1) / warps;
   split.blocks = ranges(context.device.multiprocessors * decode_cut.times, rows);
   const auto grid_blocks = static_cast<unsigned>(std::min<int64_t>(split.blocks, most));
-  const size_t parts = static_cast<size_t>(args.tokens * rows * split.blocks * kRows);
+  const int64_t parts_of_token = rows * split.blocks * kRows;
+  const int64_t tokens = std::clamp<int64_t>(
+      decode_cut.sum_bytes / (parts_of_token * (kWidth + 2) * 4), 1, args.tokens);
+  const auto parts = static_cast<size_t>(tokens * parts_of_token);
   split.sums = reinterpret_cast<float*>(context.scratch.reserve(parts * (kWidth + 2) * 4));
   split.stats = reinterpret_cast<Vec<float, 2>*>(split.sums + parts * kWidth);
   split.arrived = reinterpret_cast<unsigned*>(
-      context.counters.reserve(static_cast<size_t>(args.tokens * rows) * sizeof(unsigned)));
-  launch(decode_kernel<kType, kWidth>,
-         {grid_blocks, static_cast<unsigned>(rows), static_cast<unsigned>(args.tokens)},
-         {static_cast<unsigned>(warps * kWarpSize)},
-         static_cast<size_t>(R::kQueryBytes + warps * R::kBytes), context.stream,
-         attention_of(args), split);
+      context.counters.reserve(static_cast<size_t>(tokens * rows) * sizeof(unsigned)));
+  for (int64_t first = 0; first < args.tokens; first += tokens) {
+    split.first_token = first;
+    launch(decode_kernel<kType, kWidth>,
+           {grid_blocks, static_cast<unsigned>(rows),
+            static_cast<unsigned>(std::min(tokens, args.tokens - first))},
+           {static_cast<unsigned>(warps * kWarpSize)},
+           static_cast<size_t>(R::kQueryBytes + warps * R::kBytes), context.stream,
+           attention_of(args), split);
+  }
 }
 
 template <DType kType>

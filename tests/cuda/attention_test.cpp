@@ -5,7 +5,9 @@
 #include <span>
 #include <vector>
 
+#include "kernels/cuda/attention.cuh"
 #include "kernels/kv_tile.h"
+// Last: doctest.
 #include "tests/cuda/fixture.h"
 
 using namespace hone;
@@ -257,6 +259,17 @@ TEST_CASE("cuda attention: decoding gives the same bytes alone or in a batch") {
   for (const DType type : kTypes) {
     check_alone(Problem({.heads = 8, .kv_heads = 2, .head_dim = 32}, type, kPositions));
   }
+}
+
+TEST_CASE("cuda attention: some tokens at a time give the bytes of all at once") {
+  const Case c{.heads = 4, .kv_heads = 2, .head_dim = 24, .positions = 700};
+  const Problem problem(c, DType::kF16, {699, 3, 130, 698, 697});
+  const auto at_once = problem.actual();
+  for (const int64_t bytes : {1, 26000}) {  // one, two
+    cuda::decode_cut.sum_bytes = bytes;
+    CHECK(tolerance::same_bytes(problem.actual(), at_once));
+  }
+  cuda::decode_cut = {};
 }
 
 TEST_CASE("cuda attention: ranges of positions, merged") {
