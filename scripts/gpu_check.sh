@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # Checks and measures the CUDA backend on the GPU of this machine, in one run: builds for its
 # architecture, runs every op test on it, greedy tokens against the CPU's, benchmarks against the
-# roofline and the peers that are here, compute-sanitizer over the tests; writes logs, report.json
-# and report.md to a folder and prints a short table last.
+# roofline and the peers that are here, compute-sanitizer over the tests; prints a short table last,
+# each goal beside what was measured.
 #   scripts/gpu_check.sh [--quick] [--budget SECONDS] [--out DIR] [--programs DIR] [--models DIR]...
 #                        [--llama-bench PROGRAM MODEL.gguf]
-# Needs the CUDA toolkit, CMake, a C++20 compiler and python3 (with torch for the peers). The
-# programs are built where Debian's packages are installed, or taken from what scripts/gpu_bundle
-# made elsewhere (--programs). --models: more models whose tokens are compared. --budget: what does
-# not fit so many seconds, 510 by default, is left out; the reports are written in any case, also
-# when the run is ended from outside. Exit 1: a step failed.
+# Needs the CUDA toolkit, a C++20 compiler and python3 (with torch for the peers, with its cmake
+# where there is no other). The programs are built where Debian's packages are installed, or taken
+# from what scripts/gpu_bundle made elsewhere (--programs). --models: more models whose tokens are
+# compared. --budget: what does not fit so many seconds, 510 or, with --quick, 170, is left out.
+# DIR, build/gpu by default, gets log.txt, all that is said, as it comes, and report.json and
+# report.md, anew after each step: whatever ends the run, what was measured before is there.
+# Exit 1: a step failed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-usage() { sed -n '2,14p' "$0" >&2; exit 2; }
-quick=false budget=510 out=build/gpu programs="" models=() llama=()
+usage() { sed -n '2,17p' "$0" >&2; exit 2; }
+quick=false budget="" out=build/gpu programs="" models=() llama=()
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=true; shift; continue ;;
@@ -29,40 +31,52 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
-command -v nvcc >/dev/null || PATH=$PATH:/usr/local/cuda/bin
-command -v nvcc >/dev/null || { echo "gpu_check: no nvcc; is the CUDA toolkit installed?" >&2; exit 4; }
+$quick && budget=${budget:-170} || budget=${budget:-510}
+PATH=$PATH:/usr/local/cuda/bin
+command -v cmake >/dev/null ||
+  PATH=$PATH:$(python3 -c 'import cmake; print(cmake.CMAKE_BIN_DIR)' 2>/dev/null)
+for tool in nvcc cmake c++ python3; do
+  command -v $tool >/dev/null || { echo "gpu_check: no $tool here" >&2; exit 4; }
+done
 nvidia-smi -L >/dev/null 2>&1 || { echo "gpu_check: no NVIDIA GPU here" >&2; exit 4; }
-mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 4
-rm -f "$out"/*.log "$out"/report.* "$out/steps.tsv"
+toolkit=$(dirname "$(dirname "$(readlink -f "$(command -v nvcc)")")")
+mkdir -p "$out" build && out=$(cd "$out" && pwd) || exit 4
+log=$out/log.txt
+rm -f "$log" "$out"/report.*
 start=$SECONDS
 say() { printf '[%3d s] %s\n' $((SECONDS - start)) "$*"; }
 
-# Of every step: ok, failed or skipped; its name, its seconds, the end of what it said.
-note() { printf '%s\t%s\t%s\t%s\n' "$@" >>"$out/steps.tsv"; }
+# In the log a step is what stands between "=== NAME" and "--- OUTCOME NAME SECONDS SAID".
+report() { python3 scripts/gpu_report.py "$out"; }
+note() {
+  printf '\n--- %s %s %d %s\n' "$@" >>"$log"
+  report >/dev/null 2>&1
+}
 skip() {
   note skipped "$1" 0 "$2"
   say "skipped $1: $2"
 }
 
-# step NAME SECONDS COMMAND...: runs it with a limit; its output goes to $out/NAME.log.
+# step NAME SECONDS COMMAND...: runs it with a limit; what it says goes to the log.
 step() {
-  local name=$1 limit=$2 begun=$SECONDS left last code
+  local name=$1 limit=$2 begun=$SECONDS left said code
   shift 2
   left=$((budget - (SECONDS - start)))
   [ "$left" -ge 10 ] || { skip "$name" "no time left"; return; }
+  printf '\n=== %s\n' "$name" >>"$log"
   # Behind, and waited for: a signal is heard at once.
-  timeout -k 5 $((limit < left ? limit : left)) "$@" >"$out/$name.log" 2>&1 &
+  timeout -k 5 $((limit < left ? limit : left)) "$@" >>"$log" 2>&1 &
   wait $!
   code=$?
-  last=$(tail -1 "$out/$name.log" | tr -d '\r' | tr '\t' ' ' | cut -c1-100)
+  said=$(tail -c 2000 "$log" | tail -1 | tr -d '\r' | cut -c1-100)
   if [ "$code" -eq 0 ]; then
-    note ok "$name" $((SECONDS - begun)) "$last"
-    say "ok      $name: $last"
+    note ok "$name" $((SECONDS - begun)) "$said"
+    say "ok      $name: $said"
   else
-    [ "$code" -ne 124 ] || last="ran out of its time; $last"
-    note failed "$name" $((SECONDS - begun)) "$last"
+    [ "$code" -ne 124 ] || said="ran out of its time; $said"
+    note failed "$name" $((SECONDS - begun)) "$said"
     say "FAILED  $name (exit $code)"
-    tail -15 "$out/$name.log" | cut -c1-200
+    sed -n "/^=== $name\$/,/^--- /p" "$log" | tail -15 | cut -c1-200
   fi
 }
 # The same for a program that a step before may not have made.
@@ -70,66 +84,97 @@ step_of() {
   if [ -x "$3" ] || command -v "$3" >/dev/null; then step "$@"; else skip "$1" "no $3"; fi
 }
 
-report() {
+# What the builds said.
+builds=()
+gather() {
+  [ ${#builds[@]} -eq 0 ] || cat "${builds[@]}" >>"$log"
+  builds=()
+}
+
+finish() {
   trap - EXIT
-  python3 scripts/gpu_report.py "$out" || say "no report: see the logs"
+  gather
+  report || say "no report: see the log"
   local failed
-  failed=$(grep -c ^failed "$out/steps.tsv" 2>/dev/null)
-  say "${failed:-0} failed; logs and report.md in $out"
+  failed=$(grep -c '^--- failed' "$log" 2>/dev/null)
+  say "${failed:-0} failed; log.txt and report.md in $out"
   [ "${failed:-0}" -eq 0 ] || exit 1
 }
-trap report EXIT
+trap finish EXIT
 trap 'note failed gpu_check 0 "ended by a signal"; kill $(jobs -p); exit 1' INT TERM HUP
 
 capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
 [ "$capability" = 90 ] && capability=90a
 about=name,driver_version,clocks.sm,clocks.mem,power.limit
-for fields in $about,clocks_event_reasons.active $about; do  # older drivers do not know the first
-  nvidia-smi --query-gpu=$fields --format=csv,noheader >"$out/device.txt" 2>&1 && break
-done
-say "$(head -1 "$out/device.txt")"
+# Older drivers do not know the last field.
+step device 20 bash -c "nvidia-smi --query-gpu=$about,clocks_event_reasons.active \
+  --format=csv,noheader 2>/dev/null || nvidia-smi --query-gpu=$about --format=csv,noheader"
 
-# ---- Build: tests, micro-benchmarks and programs, side by side.
+# ---- Build: tests, micro-benchmarks and programs, side by side, each with a log of its own until
+# both are done.
 # build NAME SOURCE FOLDER TARGETS OPTION...
 build() {
-  local name=$1 source=$2 folder=$3 targets=$4
+  local name=$1 source=$2 folder=$3 targets=$4 log=build/gpu-$1.txt generator=()
   shift 4
+  command -v ninja >/dev/null && generator=(-G Ninja)
+  rm -f "$log"
   step "$name" 240 bash -c 'source=$1 folder=$2 targets=$3; shift 3
-    cmake -S "$source" -B "$folder" -DHONE_CUDA_ARCHITECTURES="$@" &&
-      cmake --build "$folder" -j "$(nproc)" --target $targets' _ \
-    "$source" "$folder" "$targets" "$capability-real" "$@"
+    cmake -S "$source" -B "$folder" "$@" && cmake --build "$folder" -j "$(nproc)" --target $targets' _ \
+    "$source" "$folder" "$targets" "${generator[@]}" "-DHONE_CUDA_ARCHITECTURES=$capability-real" "$@"
 }
-build build_tests tests/cuda/device "$out/device" \
+device=build/gpu-device
+build build_tests tests/cuda/device $device \
   "cuda_device_check matvec_bench attention_bench gemm_bench" &
+builds=(build/gpu-build_tests.txt)
 if [ -z "$programs" ] && [ -f /usr/include/CLI/CLI.hpp ] && [ -f /usr/include/hwy/highway.h ]; then
   build build_programs . build/gpu-programs "hone-generate hone-benchmark hone_cuda" \
     -DHONE_CUDA=ON -DHONE_TESTS=OFF &
+  builds+=(build/gpu-build_programs.txt)
   programs=$PWD/build/gpu-programs
 fi
 wait
+gather
 
 # ---- Right?
-step_of device_check 120 "$out/device/cuda_device_check"
+step_of device_check 120 $device/cuda_device_check
 generate=$programs/bin/hone-generate benchmark=$programs/bin/hone-benchmark
 [ -n "$programs" ] || say "no programs: scripts/gpu_bundle makes them where packages are"
-[ -z "$programs" ] || export LD_LIBRARY_PATH=$programs/lib:${LD_LIBRARY_PATH:-}
+# For them alone: torch has libraries of its own.
+libraries=(env "LD_LIBRARY_PATH=$programs/lib:$toolkit/lib64:${LD_LIBRARY_PATH:-}")
 if [ -x "$generate" ]; then
-  step tokens 120 bash tests/cuda/device/compare_tokens.sh "$programs/bin" testdata "${models[@]}"
+  step tokens 120 "${libraries[@]}" \
+    bash tests/cuda/device/compare_tokens.sh "$programs/bin" testdata "${models[@]}"
 else
   skip tokens "no hone-generate"
 fi
+if [ -x "$generate" ] && [ "$(nvidia-smi -L | wc -l)" -gt 1 ] && command -v mpirun >/dev/null; then
+  step ranks 60 "${libraries[@]}" bash tests/cuda/device/compare_ranks.sh "$programs/bin" \
+    testdata/storyteller testdata/tiny-qwen3 testdata/tiny-gpt2
+else
+  skip ranks "needs two GPUs, mpirun and hone-generate"
+fi
 
 # ---- Fast?
-for bench in matvec attention gemm; do step_of "$bench" 100 "$out/device/${bench}_bench"; done
-for shape in llama-3.1-8b llama-3.2-1b; do
-  for scheme in none w4a16 w8a16; do
-    $quick && [ "$scheme" != none ] && continue
-    quantized=(--scheme "$scheme")
-    [ "$scheme" != none ] || quantized=()
-    step_of "decode_${shape}_$scheme" 100 "$benchmark" "random:$shape" "${quantized[@]}" \
-      --device cuda --prefill 512,2048 --decode 128 --repetitions 3 --json
-  done
-done
+step_of matvec 60 $device/matvec_bench
+step_of attention 60 $device/attention_bench
+step_of gemm 60 $device/gemm_bench tokens=16 tokens=32 tokens=64 tokens=256 tokens=2048
+decode() {
+  local shape=$1 scheme=$2 quantized=()
+  [ "$scheme" = none ] || quantized=(--scheme "$scheme")
+  if [ -x "$benchmark" ]; then
+    step "decode_${shape}_$scheme" 60 "${libraries[@]}" "$benchmark" "random:$shape" \
+      "${quantized[@]}" --device cuda --prefill 512,2048 --decode 128 --repetitions 3 --json
+  else
+    skip "decode_${shape}_$scheme" "no hone-benchmark"
+  fi
+}
+decode llama-3.1-8b none
+if ! $quick; then
+  decode llama-3.1-8b w4a16
+  decode llama-3.1-8b w8a16
+  decode llama-3.2-1b none
+  decode qwen3-0.6b none
+fi
 if python3 -c 'import torch' 2>/dev/null; then
   step peers 150 python3 scripts/gpu_peers.py $($quick && echo --quick)
 else
@@ -140,7 +185,7 @@ fi
 
 # ---- Right where nothing shows it? Slow, so last.
 $quick && exit
-check=$out/device/cuda_device_check
+check=$device/cuda_device_check
 if command -v compute-sanitizer >/dev/null && [ -x "$check" ]; then
   step memcheck 90 compute-sanitizer --error-exitcode 9 "$check" \
     "-tc=*argmax*,*elementwise*,*norm: every length*,*rope_kv_store*,*matvec: every storage*"
@@ -148,4 +193,5 @@ if command -v compute-sanitizer >/dev/null && [ -x "$check" ]; then
     "-tc=*argmax*,*more tiles than blocks*,*ranges of positions*"
 else
   skip memcheck "no compute-sanitizer, or no tests"
+  skip racecheck "no compute-sanitizer, or no tests"
 fi

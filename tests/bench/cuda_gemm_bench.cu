@@ -1,8 +1,8 @@
-// Speed of the CUDA backend's products of many tokens, its small ops and its placing of weights, on
-// the GPU at hand. Products are those of a layer of Llama-3.1-8B; beside each stands the library's
-// bare bf16 product of the same shapes, inputs ready. Built by tests/cuda/device:
+// Speed of the CUDA backend's products of many tokens, its small ops, launches and its placing of
+// weights, on the GPU at hand. Products are those of a layer of Llama-3.1-8B; beside each stands
+// the library's bare bf16 product of the same shapes, inputs ready. Built by tests/cuda/device:
 //
-//   gemm_bench [gemm] [small] [place] [tokens=2048] [tokens=64] [chunk=16]
+//   gemm_bench [gemm] [small] [launches] [place] [tokens=2048] [tokens=64] [chunk=16]
 //
 // Each figure is the median of 7 replays of a CUDA graph of several calls.
 #include <algorithm>
@@ -222,7 +222,7 @@ double product(Bench& bench, const Shape& s, const Kind& kind) {
       call.x = values;
       call.token_scale = values + t * s.columns;
     }
-    gemm(bench.context, call);
+    t <= kMatvecTokens ? matvec(bench.context, call) : gemm(bench.context, call);
   });
   free_arrays();
   return seconds;
@@ -349,7 +349,56 @@ void bench_small(Bench& bench) {
   free_arrays();
 }
 
+// ---- Launches.
+
+// Of a step of many kernels that do next to nothing: what a kernel more costs the device, and a
+// step the host.
+void bench_launches(Bench& bench) {
+  constexpr int kKernels = 200, kSteps = 50;
+  auto& context = reinterpret_cast<BackendContext&>(bench.context);
+  auto* const x = random_array<float>(1, Fill::kF32);
+  const auto kernel = [&](int) { mul(context, {.a = x, .b = x, .out = x, .count = 1}); };
+  for (const bool overlap : {true, false}) {
+    bench.context.stream.overlap = overlap;
+    std::printf("a kernel more in a recorded step%s: %.2f us\n", overlap ? "" : ", no overlap",
+                time_of(bench, kKernels, kernel) * 1e6);
+  }
+  bench.context.stream.overlap = true;
+  const auto step = record(bench.context.stream, [&] {
+    for (int i = 0; i < kKernels; ++i) kernel(i);
+  });
+  std::vector<double> seconds;
+  for (int i = 0; i < kSteps; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    step->run(bench.context.stream);
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+    bench.context.stream.wait();
+    seconds.push_back(taken.count());
+  }
+  std::sort(seconds.begin(), seconds.end());
+  std::printf("host time of a recorded step of %d kernels: %.2f us\n", kKernels,
+              seconds[kSteps / 2] * 1e6);
+  free_arrays();
+}
+
 // ---- Placing.
+
+// What placing is measured by: a copy from pinned memory.
+void bench_pinned_copy(Bench& bench) {
+  constexpr size_t kBytes = size_t{256} << 20;
+  void* host = nullptr;
+  simt::cuda_check(cudaMallocHost(&host, kBytes), "pinned memory");
+  std::memset(host, 1, kBytes);
+  auto* const device = random_array<std::byte>(kBytes, Fill::kBytes);
+  const double seconds = time_of(bench, 1, [&](int) {
+    simt::cuda_check(
+        cudaMemcpyAsync(device, host, kBytes, cudaMemcpyHostToDevice, bench.context.stream.handle),
+        "copy to the device");
+  });
+  std::printf("a pinned copy: %.1f GB/s\n", static_cast<double>(kBytes) / seconds * 1e-9);
+  free_arrays();
+  cudaFreeHost(host);
+}
 
 void bench_place(Bench& bench) {
   constexpr int64_t kRows = 14336, kColumns = 4096;
@@ -362,8 +411,7 @@ void bench_place(Bench& bench) {
                {"int4 g128", DType::kI32, 4, 128}, {"Q8_0", DType::kQ8_0, 0, 0},
                {"Q4_0", DType::kQ4_0, 0, 0},       {"Q4_K", DType::kQ4_K, 0, 0},
                {"F32", DType::kF32, 0, 0}};
-  std::printf("placing [%lld, %lld]: GB/s stored, GB/s placed\n", static_cast<long long>(kRows),
-              static_cast<long long>(kColumns));
+  bench_pinned_copy(bench);
   for (const auto& kind : kinds) {
     WeightView host;
     host.type = kind.type;
@@ -392,9 +440,8 @@ void bench_place(Bench& bench) {
       if (i > 0) seconds.push_back(taken.count() / 4);
     }
     std::sort(seconds.begin(), seconds.end());
-    std::printf("%-12s %8.1f %8.1f\n", kind.name,
-                static_cast<double>(stored_bytes(host)) / seconds[1] * 1e-9,
-                static_cast<double>(bytes) / seconds[1] * 1e-9);
+    std::printf("placing %s: %.1f GB/s\n", kind.name,
+                static_cast<double>(stored_bytes(host)) / seconds[1] * 1e-9);
     std::fflush(stdout);
     release_device(memory);
   }
@@ -410,7 +457,8 @@ int run(int argc, char** argv) {
   bench.context.stream = make_stream(true);
   bench.context.gemm = open_gemm_library(&why);
   std::vector<int64_t> tokens, chunks;
-  bool all = true, wants_gemm = false, wants_small = false, wants_place = false;
+  bool all = true, wants_gemm = false, wants_small = false, wants_launches = false,
+       wants_place = false;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word.rfind("tokens=", 0) == 0) {
@@ -424,6 +472,7 @@ int run(int argc, char** argv) {
     all = false;
     wants_gemm |= word == "gemm";
     wants_small |= word == "small";
+    wants_launches |= word == "launches";
     wants_place |= word == "place";
   }
   if (tokens.empty()) tokens = {2048};
@@ -436,6 +485,7 @@ int run(int argc, char** argv) {
     }
   }
   if (all || wants_small) bench_small(bench);
+  if (all || wants_launches) bench_launches(bench);
   if (all || wants_place) bench_place(bench);
   return 0;
 }

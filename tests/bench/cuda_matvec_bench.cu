@@ -32,7 +32,7 @@ struct Format {
   int packed_bits;
   int64_t group;  // 0: no scales; -1: one per row
   DType scale_type;
-  bool sparse = false;  // 2:4
+  int units = 0;  // of 64 columns that 64 bytes of a 2:4 row stand for; 0: dense
 };
 constexpr Format kFormats[] = {
     {"bf16", DType::kBF16, 0, 0, DType::kF32},
@@ -43,7 +43,9 @@ constexpr Format kFormats[] = {
     {"q4_0", DType::kI32, 4, 32, DType::kF16},
     {"fp8-row", DType::kF8E4M3, 0, -1, DType::kF32},
     {"f16", DType::kF16, 0, 0, DType::kF32},
-    {"bf16-2:4", DType::kBF16, 0, 0, DType::kF32, true},
+    {"bf16-2:4", DType::kBF16, 0, 0, DType::kF32, 1},
+    {"int8-2:4", DType::kI8, 0, 128, DType::kF16, 2},
+    {"int4-2:4", DType::kI32, 4, 128, DType::kF16, 4},
 };
 
 struct Shape {
@@ -134,7 +136,7 @@ void fill_pool(const Memory& m, const Format& format) {
   keep = format.scale_type == DType::kF32   ? 0x007fffff
          : format.scale_type == DType::kF16 ? 0x03ff03ff
                                             : 0x007f007f;
-  if (format.sparse) {  // the scales' memory holds positions: any, in order
+  if (format.units) {  // the scales' memory holds positions, too: any, in order
     keep = 0;
     set = 0xe4d89c84;
   } else {
@@ -157,15 +159,14 @@ Copies copies_of(const Memory& m, const Format& format, const Shape& shape, int6
   Copies copies;
   const int64_t bytes_of_row =
       format.packed_bits ? shape.columns / 2 : row_bytes(format.type, shape.columns);
-  const int64_t stride = round_up(format.sparse ? bytes_of_row / 2 : bytes_of_row, 64);
+  const int64_t stride = round_up(format.units ? bytes_of_row / 2 : bytes_of_row, 64);
+  const int64_t index_bytes = stride / 8 * format.units;
   const int64_t group = format.group < 0 ? shape.columns : format.group;
-  const int64_t scale_bytes =  // or those of the index
-      format.sparse  ? stride / 8
-      : format.group ? row_bytes(format.scale_type, shape.columns / group)
-                     : 0;
+  const int64_t scale_bytes =
+      format.group ? row_bytes(format.scale_type, shape.columns / group) : 0;
   int64_t rows = 0;
   for (int i = 0; i < shape.matrices; ++i) rows += shape.rows[i];
-  copies.bytes = rows * (stride + scale_bytes);
+  copies.bytes = rows * (stride + index_bytes + scale_bytes);
   const int64_t count = std::max<int64_t>(2, (kCold + copies.bytes - 1) / copies.bytes);
   int64_t at = 0, scale_at = 0;
   for (int64_t c = 0; c < count; ++c) {
@@ -187,9 +188,9 @@ Copies copies_of(const Memory& m, const Format& format, const Shape& shape, int6
       w.columns = shape.columns;
       w.row_stride = stride;
       at += round_up(w.rows * stride, 256);
-      if (format.sparse) {
+      if (format.units) {
         w.index = m.scales + scale_at;
-        scale_at += round_up(w.rows * scale_bytes, 256);
+        scale_at += round_up(w.rows * index_bytes, 256);
       }
       if (format.group) {
         w.scales = m.scales + scale_at;
