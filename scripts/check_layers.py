@@ -21,7 +21,7 @@ FLOORS = [
 # Inside kernels/: single headers first, then folders; the face (open.*) above all backends.
 KERNELS = {
     "kernels/check.h": 0.0, "kernels/dtype.h": 0.1, "kernels/formats.h": 0.2,
-    "kernels/parallel.": 0.2, "kernels/host_memory.": 0.2, "kernels/probe.h": 0.2, "kernels/shared_library.h": 0.2,
+    "kernels/parallel.": 0.2, "kernels/host_memory.": 0.2, "kernels/arena.h": 0.2, "kernels/probe.h": 0.2, "kernels/shared_library.h": 0.2,
     "kernels/out_of_device_memory.h": 0.2,
     "kernels/convert.h": 0.2, "kernels/tensor_view.h": 0.3, "kernels/codec/": 0.4,
     "kernels/random.h": 0.1, "kernels/sample.h": 0.45,

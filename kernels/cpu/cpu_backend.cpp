@@ -6,12 +6,11 @@
 #include <mutex>
 #include <optional>
 #include <system_error>
-#include <utility>
-#include <vector>
 
 #include "kernels/cpu/targets.h"
 // After targets.h.
 #include "hwy/highway.h"
+#include "kernels/arena.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/level.h"
 #include "kernels/cpu/sparse_tiles.h"
@@ -24,31 +23,7 @@ namespace {
 
 constexpr int kMostThreads = 1024;
 
-// Memory of many matrices in a few large pieces, because small ones get no huge pages, in which
-// tiles are read a tenth faster.
-class HostArena {
- public:
-  // Zeroed; lives as long as the arena.
-  std::byte* take(size_t bytes) {
-    if (bytes > room_) {
-      room_ = std::max(bytes, kPieceBytes);
-      pieces_.emplace_back(static_cast<std::byte*>(allocate_host(room_)));
-      next_ = pieces_.back().get();
-    }
-    room_ -= bytes;
-    return std::exchange(next_, next_ + bytes);
-  }
-
- private:
-  static constexpr size_t kPieceBytes = size_t{64} << 20;
-
-  struct Release {
-    void operator()(std::byte* memory) const { release_host(memory); }
-  };
-  std::vector<std::unique_ptr<std::byte, Release>> pieces_;
-  std::byte* next_ = nullptr;
-  size_t room_ = 0;
-};
+constexpr size_t kPieceBytes = size_t{64} << 20;  // of tiles
 
 // Highway chooses for the whole process; taking pointers under a lock makes it one backend's
 // choice.
@@ -109,7 +84,7 @@ class CpuBackend final : public Backend {
   Tiling tiling_of(const WeightView& w) const;
 
   cpu::Context context_;
-  HostArena tiles_;
+  Arena<allocate_host, release_host> tiles_{kPieceBytes};
   bool expands_;   // has the instructions that bitmasks need
   int64_t lanes_;  // of a vector of words
   std::string detail_;

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/arena.h"
 #include "kernels/check.h"
-#include "kernels/cuda/arena.h"
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/faults.h"
 #include "kernels/cuda/nccl.h"
@@ -34,6 +34,8 @@ std::string detail_of(const DeviceInfo& device) {
                 static_cast<double>(device.total_bytes) / (1 << 30));
   return text;
 }
+
+using DeviceArena = Arena<allocate_device, release_device>;
 
 class CudaBackend final : public Backend {
  public:
@@ -96,7 +98,7 @@ class CudaBackend final : public Backend {
   }
 
   size_t placed_bytes(const WeightView& host) const override {
-    return Arena::rounded(cuda::placed_bytes(host));
+    return DeviceArena::rounded(cuda::placed_bytes(host));
   }
   void reserve_placed(size_t bytes) override { weights_.reserve(bytes); }
   WeightView place(const WeightView& host) override {
@@ -149,7 +151,7 @@ class CudaBackend final : public Backend {
   std::string detail_;
   Context context_;
   bool records_ = true;
-  Arena weights_;
+  DeviceArena weights_;
   std::unique_ptr<Staging> inbox_ = open_staging(kSmallCopy);
   std::unique_ptr<Outbox> outbox_ = open_outbox();
   std::unique_ptr<DeviceGroup> group_;

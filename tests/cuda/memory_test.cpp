@@ -1,9 +1,10 @@
 // What weights take of the device's memory.
-#include "kernels/cuda/arena.h"
+#include "kernels/arena.h"
+#include "kernels/cuda/runtime.h"
 #include "tests/cuda/fixture.h"
 
 using namespace hone;
-using cuda::Arena;
+using DeviceArena = Arena<cuda::allocate_device, cuda::release_device>;
 
 #ifndef __CUDACC__
 namespace {
@@ -15,16 +16,16 @@ size_t in_use() { return simt::emu::device_bytes_in_use(); }
 TEST_CASE("arena: what was reserved is one piece, and all that is taken") {
   const size_t before = in_use();
   {
-    Arena arena(1 << 20);
+    DeviceArena arena(1 << 20);
     const std::vector<size_t> sizes = {700000, 1, 2000000, 700000, 256, 257, 3};
     size_t all = 0;
-    for (const size_t size : sizes) all += Arena::rounded(size);
+    for (const size_t size : sizes) all += DeviceArena::rounded(size);
     arena.reserve(all);
     std::byte* next = nullptr;
     for (const size_t size : sizes) {
       std::byte* const at = arena.take(size);
       CHECK((!next || at == next));
-      next = at + Arena::rounded(size);
+      next = at + DeviceArena::rounded(size);
     }
     CHECK(in_use() - before == all);
     arena.take(1);  // more than was reserved
@@ -35,7 +36,7 @@ TEST_CASE("arena: what was reserved is one piece, and all that is taken") {
 
 TEST_CASE("arena: each request on its own where pieces are none") {
   const size_t before = in_use();
-  Arena arena(0);
+  DeviceArena arena(0);
   arena.reserve(1 << 20);
   CHECK(in_use() == before);
   arena.take(100);

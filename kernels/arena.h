@@ -1,5 +1,6 @@
-// Memory of weights, which stay until the backend closes: few large pieces, because thousands of
-// small ones would each take a page of the device.
+// Memory of matrices, which stay until the backend closes: few large pieces. On a device thousands
+// of small ones would each take a page; on the host they get no huge pages, in which tiles are read
+// a tenth faster.
 #pragma once
 
 #include <algorithm>
@@ -7,18 +8,18 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/runtime.h"
+namespace hone {
 
-namespace hone::cuda {
-
+// Of memory that the two functions take and give back.
+template <auto kAllocate, auto kRelease>
 class Arena {
  public:
-  // piece: bytes taken from the device at once, at least; 0: each request on its own.
+  // piece: bytes that are taken at once, at least; 0: each request on its own.
   explicit Arena(size_t piece) : piece_(piece) {}
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
   ~Arena() {
-    for (std::byte* piece : pieces_) release_device(piece);
+    for (std::byte* piece : pieces_) kRelease(piece);
   }
 
   // What a request takes.
@@ -41,7 +42,7 @@ class Arena {
   static constexpr size_t kAlignment = 256;
 
   void begin_piece(size_t bytes) {
-    pieces_.push_back(static_cast<std::byte*>(allocate_device(bytes)));
+    pieces_.push_back(static_cast<std::byte*>(kAllocate(bytes)));
     next_ = pieces_.back();
     left_ = bytes;
   }
@@ -52,4 +53,4 @@ class Arena {
   size_t left_ = 0;
 };
 
-}  // namespace hone::cuda
+}  // namespace hone
