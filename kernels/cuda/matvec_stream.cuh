@@ -63,9 +63,10 @@ struct Loader {
   static constexpr int kScaleLanes = kScaling == Scaling::kSegment ? 1 : 2;  // of a row
 
   const std::byte* elements[2];  // this lane's, of its two rows
-  const std::byte* scales;       // of this lane's row, at the segment's first group
-  const int8_t* zeros;
-  const uint32_t* index;  // 2:4: this lane's words
+  const std::byte* scales;       // of the matrix
+  const int8_t* zeros;           // of the matrix, or null
+  int group;                     // of all rows' groups: this lane's row, the segment's first
+  const uint32_t* index;         // 2:4: this lane's words
   int tile;
   int pair;
   int segment;
@@ -96,9 +97,9 @@ struct Loader {
     }
     if constexpr (is_scaled(kScaling)) {
       const int row = clamped(rows.first + lane_id() / kScaleLanes % kTileRows, matrix.rows);
-      const int64_t at = static_cast<int64_t>(row) * args.groups + strip.group;
-      scales = matrix.scales + at * args.scale_bytes;
-      zeros = matrix.zeros ? matrix.zeros + at : nullptr;
+      group = row * args.groups + strip.group;
+      scales = matrix.scales;
+      zeros = matrix.zeros;
     }
   }
 
@@ -109,18 +110,19 @@ struct Loader {
     return byte - (reinterpret_cast<uintptr_t>(byte) & 3);
   }
 
-  __device__ __forceinline__ void load_scales(Stage<F, kScaling>& stage) const {
+  __device__ __forceinline__ void load_scales(const MatvecArgs& args,
+                                              Stage<F, kScaling>& stage) const {
     using S = Stage<F, kScaling>;
     const int r = lane_id() / kScaleLanes, part = lane_id() % kScaleLanes;
     if (r >= kTileRows) return;
 #pragma unroll
     for (int i = part; i < S::kScaleWords; i += kScaleLanes) {
-      cp_async<4>(&stage.scales[r][i], word(scales) + 4 * i);
+      cp_async<4>(&stage.scales[r][i], word(scales + int64_t{group} * args.scale_bytes) + 4 * i);
     }
     if (!zeros) return;
 #pragma unroll
     for (int i = part; i < S::kZeroWords; i += kScaleLanes) {
-      cp_async<4>(&stage.zeros[r][i], word(zeros) + 4 * i);
+      cp_async<4>(&stage.zeros[r][i], word(zeros + group) + 4 * i);
     }
   }
 
@@ -129,7 +131,7 @@ struct Loader {
     if (tile < strip.end_tile) {
       cp_async_ahead<kL2>(stage.elements[0][lane_id()], elements[0]);
       cp_async_ahead<kL2>(stage.elements[1][lane_id()], elements[1]);
-      if constexpr (is_scaled(kScaling)) load_scales(stage);
+      if constexpr (is_scaled(kScaling)) load_scales(args, stage);
       if constexpr (is_sparse(F)) cp_async<4 * index_units(F)>(stage.index[lane_id()], index);
       advance(args, strip);
     }
@@ -141,11 +143,7 @@ struct Loader {
       elements[0] += kSegmentBytes;
       elements[1] += kSegmentBytes;
       if constexpr (is_sparse(F)) index += kWarpSize * index_units(F);
-      if constexpr (is_scaled(kScaling)) {
-        const int groups = place.advance(args.group);
-        scales += groups * args.scale_bytes;
-        if (zeros) zeros += groups;
-      }
+      if constexpr (is_scaled(kScaling)) group += place.advance(args.group);
       return;
     }
     if (args.gated && pair == 0) {
