@@ -129,6 +129,8 @@ void check_argument(const P& p) {
 using Work = std::vector<std::function<void()>>;
 inline thread_local Work* recording = nullptr;
 void require_recordable(bool overlap);
+// Told of each kernel that is run, where it is set: for lists of what tests run.
+inline void (*on_launch)(const void* kernel) = nullptr;
 inline void do_or_note(std::function<void()> work) {
   if (recording)
     recording->push_back(std::move(work));
@@ -423,6 +425,7 @@ void launch(void (*kernel)(P...), Dim3 grid, Dim3 block, size_t shared_bytes, St
   std::apply([](const auto&... p) { (emu::check_argument(p), ...); }, call.second);
   if (emu::recording) emu::require_recordable(stream.overlap);
   emu::do_or_note([=] {
+    if (emu::on_launch) emu::on_launch(reinterpret_cast<const void*>(kernel));
     emu::run(
         grid, block, shared_bytes, stream.overlap,
         [](const void* c) {

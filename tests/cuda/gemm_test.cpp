@@ -188,6 +188,37 @@ TEST_CASE("gemm: tokens, rows and columns around the tiles") {
   }
 }
 
+TEST_CASE("gemm: groups of every width, tens and hundreds of tokens") {
+  const Storage kinds[] = {
+      {.name = "I8 128", .type = DType::kI8, .group = 128},
+      {.name = "int4 per row", .packed_bits = 4, .group = kPerRow},
+      {.name = "int4 128", .packed_bits = 4, .group = 128, .scale_type = DType::kF16},
+      {.name = "F8 32", .type = DType::kF8E4M3, .group = 32},
+      {.name = "F8 128", .type = DType::kF8E4M3, .group = 128}};
+  for (const Storage& storage : kinds) {
+    const StoredMatrix matrix(storage, 33, 256, 1);
+    for (const int64_t tokens : {40, 257}) {
+      CHECK_MESSAGE(check({matrix, normal_floats(tokens * 256, 2), tokens}) == "",
+                    storage.name << " " << tokens);
+    }
+  }
+}
+
+TEST_CASE("gemm: rows and columns that no vector divides, many tokens") {
+  const Storage kinds[] = {
+      {.name = "F32", .type = DType::kF32},
+      {.name = "F16", .type = DType::kF16},
+      {.name = "BF16", .type = DType::kBF16},
+      {.name = "W8A8", .type = DType::kI8, .group = kPerRow, .quantize_input = true}};
+  for (const Storage& storage : kinds) {
+    const StoredMatrix matrix(storage, 35, 97, 1);
+    Case c{matrix, normal_floats(257 * 97, 2), 257};
+    if (!storage.quantize_input) c.norm = normal_floats(97, 3);
+    c.activation = Activation::kGelu;
+    CHECK_MESSAGE(check(c) == "", storage.name);
+  }
+}
+
 TEST_CASE("gemm: norm, bias, activation, residual and a stride between rows") {
   const Storage kinds[] = {
       {.name = "BF16", .type = DType::kBF16},
@@ -269,48 +300,57 @@ TEST_CASE("gemm: NaN and infinities spread to their token alone; large numbers s
   }
 }
 
-TEST_CASE("gemm: gate and up, q k v equal their parts") {
-  const Storage kinds[] = {
-      {.name = "BF16", .type = DType::kBF16},
-      {.name = "int4", .packed_bits = 4, .group = 32},
-      {.name = "W8A8", .type = DType::kI8, .group = kPerRow, .quantize_input = true}};
-  const int64_t rows = 36, columns = 96, tokens = 21;
+namespace {
+
+void check_parts(const Storage& storage, int64_t rows, int64_t columns, int64_t tokens) {
   const auto x = upload(normal_floats(tokens * columns, 2));
   const auto bias = upload_constant(normal_floats(rows, 3));
-  for (const Storage& storage : kinds) {
-    const StoredMatrix first(storage, rows, columns, 4), second(storage, rows, columns, 5);
-    const StoredMatrix third(storage, 8, columns, 6);
-    const WeightView weights[] = {place(first), place(second), place(third)};
-    const auto alone = [&](const WeightView& w, const float* plus) {
-      const auto out = unwritten<float>(size(tokens * w.rows));
-      device().run.matmul(
-          {.x = x.get(), .weight = w, .out = out.get(), .tokens = tokens, .bias = plus});
-      return out.download();
-    };
-    const auto out = unwritten<float>(size(tokens * rows));
-    device().run.gated_matmul({.x = x.get(),
-                               .gate = weights[0],
-                               .up = weights[1],
-                               .out = out.get(),
-                               .tokens = tokens,
-                               .activation = Activation::kSilu});
-    const auto gate = upload(alone(weights[0], nullptr)), up = upload(alone(weights[1], nullptr));
-    device().run.gated_activation({.gate = gate.get(),
-                                   .up = up.get(),
-                                   .out = gate.get(),
-                                   .count = tokens * rows,
-                                   .activation = Activation::kSilu});
-    CHECK_MESSAGE(tolerance::same_bytes(out.download(), gate.download()), storage.name);
+  const StoredMatrix first(storage, rows, columns, 4), second(storage, rows, columns, 5);
+  const StoredMatrix third(storage, 8, columns, 6);
+  const WeightView weights[] = {place(first), place(second), place(third)};
+  const auto alone = [&](const WeightView& w, const float* plus) {
+    const auto out = unwritten<float>(size(tokens * w.rows));
+    device().run.matmul(
+        {.x = x.get(), .weight = w, .out = out.get(), .tokens = tokens, .bias = plus});
+    return out.download();
+  };
+  const auto out = unwritten<float>(size(tokens * rows));
+  device().run.gated_matmul({.x = x.get(),
+                             .gate = weights[0],
+                             .up = weights[1],
+                             .out = out.get(),
+                             .tokens = tokens,
+                             .activation = Activation::kSilu});
+  const auto gate = upload(alone(weights[0], nullptr)), up = upload(alone(weights[1], nullptr));
+  device().run.gated_activation({.gate = gate.get(),
+                                 .up = up.get(),
+                                 .out = gate.get(),
+                                 .count = tokens * rows,
+                                 .activation = Activation::kSilu});
+  CHECK_MESSAGE(tolerance::same_bytes(out.download(), gate.download()), storage.name);
 
-    const auto q = unwritten<float>(size(tokens * rows)), k = unwritten<float>(size(tokens * rows));
-    const auto v = unwritten<float>(size(tokens * 8));
-    device().run.qkv_matmul({.x = x.get(),
-                             .weight = {weights[0], weights[1], weights[2]},
-                             .bias = {bias.get(), nullptr, bias.get()},
-                             .out = {q.get(), k.get(), v.get()},
-                             .tokens = tokens});
-    CHECK(tolerance::same_bytes(q.download(), alone(weights[0], bias.get())));
-    CHECK(tolerance::same_bytes(k.download(), alone(weights[1], nullptr)));
-    CHECK(tolerance::same_bytes(v.download(), alone(weights[2], bias.get())));
+  const auto q = unwritten<float>(size(tokens * rows)), k = unwritten<float>(size(tokens * rows));
+  const auto v = unwritten<float>(size(tokens * 8));
+  device().run.qkv_matmul({.x = x.get(),
+                           .weight = {weights[0], weights[1], weights[2]},
+                           .bias = {bias.get(), nullptr, bias.get()},
+                           .out = {q.get(), k.get(), v.get()},
+                           .tokens = tokens});
+  CHECK(tolerance::same_bytes(q.download(), alone(weights[0], bias.get())));
+  CHECK(tolerance::same_bytes(k.download(), alone(weights[1], nullptr)));
+  CHECK(tolerance::same_bytes(v.download(), alone(weights[2], bias.get())));
+}
+
+}  // namespace
+
+TEST_CASE("gemm: gate and up, q k v equal their parts") {
+  const Storage bf16{.name = "BF16", .type = DType::kBF16};
+  const Storage w8a8{.name = "W8A8", .type = DType::kI8, .group = kPerRow, .quantize_input = true};
+  check_parts({.name = "int4", .packed_bits = 4, .group = 32}, 36, 96, 21);
+  check_parts(bf16, 36, 96, 21);
+  check_parts(w8a8, 36, 96, 21);
+  for (const int64_t rows : {35, 36}) {  // of too many tokens for gemm_few
+    check_parts(bf16, rows, 32, 65);
+    check_parts(w8a8, rows, 32, 257);
   }
 }

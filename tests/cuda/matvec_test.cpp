@@ -189,7 +189,12 @@ TEST_CASE("matvec: a token has the same bytes in any company") {
 }
 
 TEST_CASE("matvec: long rows, and tokens that shared memory does not hold at once") {
-  for (const Storage& storage : placed_kinds()) {
+  std::vector<Storage> kinds = placed_kinds();
+  kinds.push_back({.name = "int4 per row, no zeros", .packed_bits = 4, .group = kPerRow});
+  kinds.push_back({.name = "F8 128", .type = DType::kF8E4M3, .group = 128});
+  kinds.push_back({.name = "F16 2:4", .type = DType::kF16, .sparse = true});
+  kinds.push_back({.name = "BF16 2:4", .type = DType::kBF16, .sparse = true});
+  for (const Storage& storage : kinds) {
     const int64_t columns = 28672 / storage.step() * storage.step();
     const StoredMatrix matrix(storage, 3, columns, 1);
     const std::vector<float> x = normal_floats(6 * columns, 2);

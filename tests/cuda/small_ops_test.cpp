@@ -164,6 +164,36 @@ TEST_CASE("elementwise: every length, in place too") {
   }
 }
 
+TEST_CASE("elementwise: pointers that are not aligned give the bytes of those that are") {
+  const int64_t n = 1030;
+  const auto run = [](const BinaryArgs& of) {
+    std::vector<std::vector<float>> results;
+    const auto keep = [&] {
+      std::vector<float> result(size(of.count));
+      device().copy_out(result.data(), of.out, result.size() * sizeof(float));
+      results.push_back(std::move(result));
+    };
+    device().run.add(of), keep();
+    device().run.mul(of), keep();
+    device().run.unary(
+        {.x = of.a, .out = of.out, .count = of.count, .activation = Activation::kSilu});
+    keep();
+    device().run.gated_activation({.gate = of.a,
+                                   .up = of.b,
+                                   .out = of.out,
+                                   .count = of.count,
+                                   .activation = Activation::kSilu});
+    keep();
+    return results;
+  };
+  const std::vector<float> a = normal_floats(n + 1, 1), b = normal_floats(n + 1, 2);
+  const auto da = upload(a), db = upload(b), out = unwritten<float>(size(n + 1));
+  const auto aligned_a = upload(std::vector<float>(a.begin() + 1, a.end()));
+  const auto aligned_b = upload(std::vector<float>(b.begin() + 1, b.end()));
+  CHECK(run({.a = da.get() + 1, .b = db.get() + 1, .out = out.get() + 1, .count = n}) ==
+        run({.a = aligned_a.get(), .b = aligned_b.get(), .out = out.get(), .count = n}));
+}
+
 TEST_CASE("add_bias and gather_rows: every length") {
   for (const int64_t dim : kDims) {
     const std::vector<float> x = normal_floats(3 * dim, 1), bias = normal_floats(dim, 2);

@@ -49,7 +49,9 @@ inline std::vector<SampleRow> ways_to_draw(const int32_t* text, int64_t text_len
       {.scale = one, .top_p = 0.999},
       {.scale = one, .farthest = distance_of(0.2)},
       {.scale = one, .farthest = distance_of(1)},
-      all};
+      all,
+      {.scale = one, .top_p = 0},
+      {.scale = one, .top_k = 1000000}};
   for (size_t i = 0; i < ways.size(); ++i) {
     ways[i].seed = i;
     ways[i].stream = 3;
