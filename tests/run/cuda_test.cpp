@@ -71,6 +71,31 @@ constexpr double kLogits = 2e-5;
 // neighbour.
 constexpr double kNeighbours = 0.1;
 
+// Kernels that the emulator has run, counted from the first call on; -1 on a GPU.
+int64_t kernels_run() {
+  static std::atomic<int64_t> count = 0;
+  using Hook = void (*)(const void* kernel);
+  void* const plugin = dlopen(std::getenv("HONE_CUDA_PLUGIN"), RTLD_NOW | RTLD_NOLOAD);
+  auto* const hook = static_cast<Hook*>(dlsym(plugin, "_ZN4hone4simt3emu9on_launchE"));
+  if (!hook) return -1;
+  *hook = [](const void*) { ++count; };
+  return count;
+}
+
+TEST_CASE("cuda: a token is 6 kernels a layer, and 5") {
+  if (!has_cuda() || kernels_run() < 0) return;
+  for (const char* name : {"tiny-llama", "tiny-qwen2"}) {
+    const auto model = load(testdata(name));
+    const auto kernels = [&](int64_t tokens) {
+      const int64_t before = kernels_run();
+      continued(model, {.device = "cuda", .context = 32}, {{1, 2, 3}}, tokens);
+      return kernels_run() - before;
+    };
+    const auto layers = static_cast<int64_t>(model->spec.layers.size());
+    CHECK(kernels(12) - kernels(8) == 4 * (6 * layers + 5));
+  }
+}
+
 TEST_CASE("cuda: logits and greedy ids of every tiny model" * kLong) {
   if (!has_cuda()) return;
   for (const std::string& name : tiny_models()) {
