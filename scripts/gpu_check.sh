@@ -72,6 +72,9 @@ step() {
   if [ "$code" -eq 0 ]; then
     note ok "$name" $((SECONDS - begun)) "$said"
     say "ok      $name: $said"
+  elif [ "$code" -eq 124 ] && [ "$left" -lt "$limit" ]; then
+    note skipped "$name" $((SECONDS - begun)) "cut short, no time left; $said"
+    say "cut     $name: no time left; $said"
   else
     [ "$code" -ne 124 ] || said="ran out of its time; $said"
     note failed "$name" $((SECONDS - begun)) "$said"
@@ -162,7 +165,7 @@ decode() {
   local shape=$1 scheme=$2 quantized=()
   [ "$scheme" = none ] || quantized=(--scheme "$scheme")
   if [ -x "$benchmark" ]; then
-    step "decode_${shape}_$scheme" 60 "${libraries[@]}" "$benchmark" "random:$shape" \
+    step "decode_${shape}_$scheme" 90 "${libraries[@]}" "$benchmark" "random:$shape" \
       "${quantized[@]}" --device cuda --prefill 512,2048 --decode 128 --repetitions 3 --json
   else
     skip "decode_${shape}_$scheme" "no hone-benchmark"
