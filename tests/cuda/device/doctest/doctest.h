@@ -8,6 +8,7 @@
 #include <exception>
 #include <functional>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -60,12 +61,16 @@ inline void fail(const char* file, int line, const std::string& what) {
   for (const auto* text : state().context) std::printf("    %s\n", (*text)().c_str());
 }
 
-inline void check(bool ok, const char* file, int line, const std::function<std::string()>& what) {
+inline bool check(bool ok, const char* file, int line, const std::function<std::string()>& what) {
   if (ok) {
     ++state().passed;
   } else {
     fail(file, line, what());
   }
+  return ok;
+}
+inline void require(bool ok) {
+  if (!ok) throw std::runtime_error("the case ends here");
 }
 
 inline bool is_wanted(const char* name, const std::string& texts) {
@@ -124,17 +129,24 @@ inline int run(int argc, char** argv) {
 #define CHECK_MESSAGE(condition, ...)                              \
   doctest::check(static_cast<bool>(condition), __FILE__, __LINE__, \
                  DOCTEST_TEXT(#condition << ": " << __VA_ARGS__))
-#define CHECK_THROWS_AS(expression, type)                                     \
+#define REQUIRE(...) doctest::require(CHECK(__VA_ARGS__))
+#define REQUIRE_MESSAGE(...) doctest::require(CHECK_MESSAGE(__VA_ARGS__))
+#define DOCTEST_THROWS(expression, type, says)                                \
   do {                                                                        \
     bool doctest_thrown = false;                                              \
     try {                                                                     \
       static_cast<void>(expression);                                          \
-    } catch (const type&) {                                                   \
-      doctest_thrown = true;                                                  \
+    } catch (const type& error) {                                             \
+      doctest_thrown = says;                                                  \
     }                                                                         \
     doctest::check(doctest_thrown, __FILE__, __LINE__,                        \
                    [] { return std::string(#expression " throws " #type); }); \
   } while (false)
+#define CHECK_THROWS_AS(expression, type) DOCTEST_THROWS(expression, type, ((void)error, true))
+#define CHECK_THROWS_WITH_AS(expression, text, type) \
+  DOCTEST_THROWS(expression, type, std::strcmp(error.what(), text) == 0)
+// What is thrown fails the case.
+#define CHECK_NOTHROW(...) (static_cast<void>(__VA_ARGS__), CHECK(true))
 #define CAPTURE(x) \
   const doctest::Context DOCTEST_NAME(doctest_context_)(DOCTEST_TEXT(#x " = " << x))
 #define INFO(...) \
