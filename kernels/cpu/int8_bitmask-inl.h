@@ -10,12 +10,23 @@
 
 #include <bit>
 
+#include "kernels/cpu/int8_one-inl.h"
 #include "kernels/cpu/int8_sparse-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
+
+constexpr int32_t kZeroOfBitmask = 128;
+
+// As many codes from `packed` on as mask has bits, to where it has them; zeros elsewhere.
+template <bool kTwosComplement>
+HWY_INLINE Words spread_codes(uint64_t mask, const std::byte* packed) {
+  const __m512i zeros = _mm512_set1_epi8(static_cast<char>(kZeroOfBitmask));
+  if constexpr (kTwosComplement) return Words{_mm512_xor_si512(expand_bytes(mask, packed), zeros)};
+  return Words{expand_bytes(mask, packed, zeros)};
+}
 
 template <bool kTwosComplement>
 class BitmaskRows : public SparseStorage {
@@ -25,7 +36,7 @@ class BitmaskRows : public SparseStorage {
   explicit BitmaskRows(const WeightView& w) : SparseStorage(w, w.mask) {}
 
   static constexpr int64_t unit_bytes() { return 1; }
-  static constexpr int32_t zero() { return 128; }
+  static constexpr int32_t zero() { return kZeroOfBitmask; }
   void start(int64_t row, int64_t count) {
     SparseStorage::start(row, count);
     const int64_t* const offsets = w_.row_offsets;
@@ -93,21 +104,71 @@ class BitmaskRows : public SparseStorage {
     std::memcpy(masks, places(run) + std::min(r, last_) * places_stride_, sizeof masks);
     const std::byte* packed = packed_[r];
     HONE_UNROLL for (int i = 0; i < 2; ++i) {
-      codes[i] = Words{spread(masks[i], packed)};
+      codes[i] = spread_codes<kTwosComplement>(masks[i], packed);
       packed += std::popcount(masks[i]);
     }
     packed_[r] = packed;
   }
 
-  static HWY_INLINE __m512i spread(uint64_t mask, const std::byte* packed) {
-    const __m512i zeros = _mm512_set1_epi8(static_cast<char>(zero()));
-    if constexpr (kTwosComplement) return _mm512_xor_si512(expand_bytes(mask, packed), zeros);
-    return expand_bytes(mask, packed, zeros);
-  }
-
   const std::byte* packed_[kLanes] = {};  // of each row, from its current run on
   const std::byte* ahead_ = nullptr;      // the packed bytes of the rows kAheadRows ahead
   int64_t ahead_step_ = 0;                // of those, for a quarter of a run, on average
+};
+
+// One token: a row of int8_one-inl.h. Side by side kLanes rows' packed bytes are as many streams.
+template <bool kTwosComplement>
+class BitmaskRow {
+ public:
+  static constexpr int64_t kRuns = kLanes;
+
+  explicit BitmaskRow(const WeightView& w) : w_(w), values_(w) {}
+  static void prepare(const Int8Part&) {}
+  void start(int64_t row) {
+    values_.start(row);
+    masks_ = w_.mask + row * mask_row_bytes(w_.columns);
+    packed_ = w_.payload + w_.row_offsets[row];
+  }
+
+  template <bool kAll>
+  HWY_INLINE void terms(int64_t run, int64_t count, const Int8Part& x, float* to) {
+    const std::byte* const masks = masks_ + run * kMaskBytes;
+    const int8_t* const quads = x.quads + run * kLongestRun;
+    const std::byte* packed = packed_;
+    const Ints sums = sum_runs<kAll, false>(count, [&](int64_t i) HWY_ATTR {
+      uint64_t two[2];
+      std::memcpy(two, masks + i * kMaskBytes, sizeof two);
+      if (i % (kLine / kMaskBytes) == 0) __builtin_prefetch(masks + i * kMaskBytes + kMasksAhead);
+      __builtin_prefetch(packed + kPackedAhead);
+      Ints sum = hn::Zero(Tag<int32_t>());
+      HONE_UNROLL for (int64_t k = 0; k < 2; ++k) {
+        sum = add_products_at<RunKind::kPlain>(sum, spread_codes<kTwosComplement>(two[k], packed),
+                                               quads + (2 * i + k) * kVectorBytes);
+        packed += std::popcount(two[k]);
+      }
+      return sum;
+    });
+    packed_ = packed;
+    values_.store_terms(sums, kZeroOfBitmask, run, count, x, to);
+  }
+
+ private:
+  static constexpr int64_t kMaskBytes = kLongestRun / 8;  // of a run
+  // Two streams, which the processor follows, and yet gains 2 to 4 percent where it is told. Half
+  // of a run's codes are a line.
+  static constexpr int64_t kPackedAhead = 2048;
+  static constexpr int64_t kMasksAhead = kPackedAhead / 4;
+
+  const WeightView& w_;
+  RowValues values_;
+  const std::byte* masks_ = nullptr;
+  const std::byte* packed_ = nullptr;  // of the run that comes next
+};
+
+template <bool kTwosComplement>
+struct ByRow<BitmaskRows<kTwosComplement>> {
+  static std::unique_ptr<Int8Product> make(const WeightView& w) {
+    return std::make_unique<RowByRow<BitmaskRow<kTwosComplement>>>(w);
+  }
 };
 
 }  // namespace

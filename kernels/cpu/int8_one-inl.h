@@ -37,6 +37,18 @@ class RowValues {
     scales_at_ = w_.scale_rows == 1 ? 0 : zeros_at_;
   }
 
+  // to[i]: sum i without zero points, times its scale. zero: of all rows.
+  HWY_INLINE void store_terms(Ints sums, int32_t zero, int64_t run, int64_t count,
+                              const Int8Part& x, float* to) const {
+    const Tag<int32_t> d;
+    const Ints x_sums = hn::LoadU(d, x.sums + run);
+    Ints offsets = hn::Mul(hn::Set(d, zero), x_sums);
+    if (w_.zeros) offsets = hn::Add(offsets, hn::Mul(zeros(run, count), x_sums));
+    const Floats exact = hn::ConvertTo(kFloatTag, hn::Sub(sums, offsets));
+    hn::StoreU(hn::Mul(exact, scales(run, count)), kFloatTag, to);
+  }
+
+ private:
   // Of the runs [run, run + count), count <= kLanes. Other lanes: anything.
   HWY_INLINE Floats scales(int64_t run, int64_t count) const {
     if (scales_at_ + run <= last_whole_) return load_scales(w_, scales_at_ + run);
@@ -57,7 +69,6 @@ class RowValues {
     return hn::Load(Tag<int32_t>(), values);
   }
 
- private:
   const WeightView& w_;
   int64_t groups_;
   int64_t runs_per_group_ = 1;
@@ -88,22 +99,19 @@ constexpr bool has_short_sums() {
   return kProducts * kLargestCode * 128 < (1 << 14);
 }
 
-// Lane i: the sum of run i, for `count` runs from `codes` on.
-template <class Rows, int64_t kBytes, bool kAll>
-HWY_INLINE Ints sum_runs(const uint8_t* codes, const int8_t* quads, int64_t count) {
+// Lane i: multiply(i), the sum of run i, for `count` runs. kShort: has_short_sums.
+template <bool kAll, bool kShort, class Multiply>
+HWY_INLINE Ints sum_runs(int64_t count, const Multiply& multiply) {
   Ints fours[kLanes / 4];
   HONE_UNROLL for (int64_t i = 0; i < kLanes / 4; ++i) {
     Ints sums[4];
     HONE_UNROLL for (int64_t k = 0; k < 4; ++k) {
       const int64_t run = 4 * i + k;
       sums[k] = hn::Zero(Tag<int32_t>());
-      if (kAll || run < count) {
-        sums[k] =
-            multiply_row<Rows, kBytes>(codes + run * kBytes, quads + run * kBytes * Rows::kPerByte);
-      }
+      if (kAll || run < count) sums[k] = multiply(run);
     }
-    fours[i] = has_short_sums<Rows, kBytes>() ? sum_short_four(sums[0], sums[1], sums[2], sums[3])
-                                              : sum_four(sums[0], sums[1], sums[2], sums[3]);
+    fours[i] = kShort ? sum_short_four(sums[0], sums[1], sums[2], sums[3])
+                      : sum_four(sums[0], sums[1], sums[2], sums[3]);
   }
   return sum_blocks(fours);
 }
@@ -128,7 +136,8 @@ inline RowScratch& row_scratch() {
 //   start(row)                      goes to a row
 //   terms<kAll>(run, count, x, to)  to[i]: the sum of run + i, codes times integers without their
 //                                   zero points, times its scale. count <= kRuns, all of them where
-//                                   kAll; beyond them it may write anything, up to kRuns in all
+//                                   kAll; beyond them it may write anything, up to kRuns in all.
+//                                   Calls come in the order of runs
 
 // Of I8 and packed integers of 2, 4 or 8 bits, kBytes a run.
 template <class Rows, int64_t kBytes>
@@ -145,14 +154,14 @@ class PlainRow {
 
   template <bool kAll>
   HWY_INLINE void terms(int64_t run, int64_t count, const Int8Part& x, float* to) const {
-    const Tag<int32_t> d;
+    const uint8_t* const codes = codes_ + run * kBytes;
+    const int8_t* const quads = x.quads + run * x.run;
     const Ints sums =
-        sum_runs<Rows, kBytes, kAll>(codes_ + run * kBytes, x.quads + run * x.run, count);
-    const Ints x_sums = hn::LoadU(d, x.sums + run);
-    Ints offsets = hn::Mul(hn::Set(d, Rows::zero()), x_sums);
-    if (w_.zeros) offsets = hn::Add(offsets, hn::Mul(values_.zeros(run, count), x_sums));
-    const Floats exact = hn::ConvertTo(kFloatTag, hn::Sub(sums, offsets));
-    hn::StoreU(hn::Mul(exact, values_.scales(run, count)), kFloatTag, to);
+        sum_runs<kAll, has_short_sums<Rows, kBytes>()>(count, [codes, quads](int64_t i) HWY_ATTR {
+          return multiply_row<Rows, kBytes>(codes + i * kBytes,
+                                            quads + i * kBytes * Rows::kPerByte);
+        });
+    values_.store_terms(sums, Rows::zero(), run, count, x, to);
   }
 
  private:
