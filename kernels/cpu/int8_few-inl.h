@@ -21,6 +21,12 @@ constexpr int64_t kFew = 2 * kInt8Tokens;
 // The same of storages that multiply: their sums of all rows must fit the registers.
 constexpr int64_t kFewOfSparse = 4;
 
+// Where many tokens meet a line of tiles, the processor stays at it longer than its own prefetching
+// looks ahead, so they ask for what lies so far behind. On a Zen 4 eight tokens reach 85 % of VNNI
+// with int4, 63 % without; four or fewer wait for memory, and asking takes up to a tenth longer.
+constexpr int64_t kTilesAhead = 4096;
+constexpr int kTokensThatWait = 4;
+
 // A run's share of the unit that is coming: some of its rows, asked for a few at a time. A burst
 // would wait for room among the outstanding reads.
 struct ComingShare {
@@ -59,6 +65,9 @@ struct DotSink {
     }
   }
   HWY_INLINE void step(int64_t part, int64_t parts) const { coming.fetch(part, parts); }
+  HWY_INLINE void ask_ahead(const uint8_t* line) const {
+    if constexpr (kT > kTokensThatWait) __builtin_prefetch(line + kTilesAhead);
+  }
   HWY_INLINE Ints sum(int t) const {
     return kChains == 1 ? sums[t][0] : hn::Add(sums[t][0], sums[t][kChains - 1]);
   }

@@ -42,6 +42,7 @@ struct PanelSink {
   Panel<kKind>& panel;
   int side;
   HWY_INLINE void step(int64_t, int64_t) const {}
+  HWY_INLINE void ask_ahead(const uint8_t*) const {}
   template <int kSlot>
   HWY_INLINE void add(int64_t quad, Words codes) {
     hn::StoreU(codes, Tag<uint32_t>(), panel.words[quad][side]);

@@ -63,8 +63,10 @@ template <class Rows, int64_t kWords, class Sink>
 HWY_INLINE void give_words(const uint8_t* words, Sink& sink) {
   const Tag<uint32_t> d;
   HONE_UNROLL for (int64_t i = 0; i < kWords; i += 2) {
+    sink.ask_ahead(words + i * kVectorBytes);
     const Words even = load_bytes(d, words + i * kVectorBytes);
     give_quads<Rows, 0>(turn_sign<Rows::kTurnsSign>(d, even), i, kWords, sink);
+    sink.ask_ahead(words + (i + 1) * kVectorBytes);
     const Words odd = load_bytes(d, words + (i + 1) * kVectorBytes);
     give_quads<Rows, 1>(turn_sign<Rows::kTurnsSign>(d, odd), i + 1, kWords, sink);
   }
@@ -167,7 +169,11 @@ class SuperBlockTiles : public BlockTiles {
   template <int64_t kFirst, int64_t kCount, class Sink>
   HWY_INLINE void give_from(int64_t run, Sink& sink) const {
     const auto word_at = [this](int64_t i) HWY_ATTR { return word(block_, i); };
+    // A block has more quads than words.
+    const uint8_t* const lines = block_ + (run % 8 * (kBlockRun / 4) + kFirst) * kVectorBytes;
     HONE_UNROLL for (int64_t i = 0; i < kCount; i += 2) {
+      sink.ask_ahead(lines + i * kVectorBytes);
+      sink.ask_ahead(lines + (i + 1) * kVectorBytes);
       sink.template add<0>(i, Places::quad(word_at, run % 8, kFirst + i));
       sink.template add<1>(i + 1, Places::quad(word_at, run % 8, kFirst + i + 1));
     }
