@@ -55,6 +55,8 @@ class Pipeline {
       : reader_(reader), writer_(writer), plan_(plan), options_(options), pool_(options.threads) {}
 
   void run() {
+    const std::string& fault = reader_.header().tokenizer_fault;
+    if (!fault.empty()) log_warning(fault + "; the result has no tokenizer");
     writer_.begin(plan_.header);
     {
       std::jthread reading([this] { guard([this] { read(); }); });

@@ -20,6 +20,8 @@ struct CheckpointHeader {
   // Side files by relative path (config.json, tokenizer.json, ...): exact bytes. The reader refuses
   // absolute paths, "..", NUL. Readers load them before delivering any tensor.
   std::map<std::string, std::string> files;
+  // Why the container's own vocabulary, which is no file, makes no tokenizer; "": it does.
+  std::string tokenizer_fault;
   // One line per tool that made this model: "hone-prune 0.1.0 --pattern 2:4 ...". No dates.
   std::vector<std::string> history;
   // Weights in the order in which they are delivered; names starting with "hone." never appear.

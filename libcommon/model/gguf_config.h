@@ -33,10 +33,11 @@ Json llama3_scaling(const RopeSpec& rope);
 GgufKeys keys_from_spec(const ModelSpec& spec, const Architecture& architecture,
                         const std::string& subject);
 
-// tokenizer.* keys. Reading: no files where the file has no vocabulary. Writing: tokens are filled
-// up to `vocab`, the embedding's rows, as llama.cpp wants it.
-std::map<std::string, std::string> tokenizer_from_keys(const GgufKeys& keys,
-                                                       const std::string& subject);
+// tokenizer.* keys. Reading: no files where there is no vocabulary, or a fault with the reason
+// where it makes no tokenizer. Writing: tokens are filled up to `vocab`, the embedding's rows, as
+// llama.cpp wants it.
+void read_tokenizer_keys(const GgufKeys& keys, const std::string& subject,
+                         CheckpointHeader& header);
 void add_tokenizer_keys(const std::map<std::string, std::string>& files, int64_t vocab,
                         const std::string& subject, GgufKeys& keys);
 

@@ -193,7 +193,7 @@ class Opener {
     Json config = config_from_gguf({keys_, tensors, subject_, tied}, *architecture_);
     add_rope_divisors(config);
     CheckpointHeader header;
-    header.files = tokenizer_from_keys(keys_, subject_);
+    read_tokenizer_keys(keys_, subject_, header);
     header.files["config.json"] = config.dump(2) + "\n";
     spec_ = spec_from_config(config, {}, subject_);
     check_feed_forward();

@@ -1,6 +1,5 @@
 // tokenizer.* keys of GGUF <-> GgufVocabulary <-> the tokenizer's files.
 #include "libcommon/base/error.h"
-#include "libcommon/base/log.h"
 #include "libcommon/io/gguf_types.h"
 #include "libcommon/model/gguf_config.h"
 #include "libcommon/text/gguf_vocab.h"
@@ -119,18 +118,17 @@ void write_vocabulary(GgufVocabulary vocabulary, GgufKeys& keys) {
 
 }  // namespace
 
-std::map<std::string, std::string> tokenizer_from_keys(const GgufKeys& keys,
-                                                       const std::string& subject) {
+void read_tokenizer_keys(const GgufKeys& keys, const std::string& subject,
+                         CheckpointHeader& header) {
   constexpr const char* kModel = "tokenizer.ggml.model";
-  if (!keys.find(kModel)) return {};
+  if (!keys.find(kModel)) return;
   const std::string model = keys.string(kModel, subject);
-  if (model == "none" || model == "no_vocab") return {};
+  if (model == "none" || model == "no_vocab") return;
   const GgufVocabulary vocabulary = read_vocabulary(keys, subject);
   try {
-    return tokenizer_files_from_gguf(vocabulary, subject);
+    header.files = tokenizer_files_from_gguf(vocabulary, subject);
   } catch (const Error& error) {
-    log_warning(std::string(error.what()) + "; text is refused, token ids work");
-    return {};
+    header.tokenizer_fault = error.what();
   }
 }
 

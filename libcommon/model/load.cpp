@@ -243,6 +243,7 @@ std::unique_ptr<LoadedModel> load_model(std::unique_ptr<CheckpointReader> reader
   loader.run();
   assemble(*model, plan, model->data);
   model->files = header.files;
+  model->tokenizer_fault = header.tokenizer_fault;
   model->history = header.history;
   model->stored_bytes = header.total_bytes();
   model->load_seconds = seconds_since(start);

@@ -74,6 +74,7 @@ class LoadedModel {
   virtual ~LoadedModel() = default;
   ModelSpec spec;
   std::map<std::string, std::string> files;  // config.json, tokenizer.json, ...
+  std::string tokenizer_fault;               // as in CheckpointHeader
   std::vector<std::string> history;
   std::string subject;
 

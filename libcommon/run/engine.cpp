@@ -31,6 +31,7 @@ Engine open_engine(const std::string& where, const SessionOptions& session) {
       open_model(where),
       {.max_memory = session.max_memory, .mode = session.load, .threads = session.threads});
   try {
+    if (!engine.model->tokenizer_fault.empty()) throw Error(engine.model->tokenizer_fault);
     engine.tokenizer = Tokenizer::from_files(engine.model->files, engine.model->subject);
     engine.end_ids = engine.tokenizer->eos();
   } catch (const Error& error) {
