@@ -54,6 +54,8 @@ def main():
     tests = {name: [] for name in kernels.values()}
     for line in Path(launches).read_text().splitlines():
         address, test = line.split(" ", 1)
+        if int(address, 16) not in kernels:
+            sys.exit(f"{launches}: is of another build of {program}")
         if not NO_COMPARISON.match(test):
             tests[kernels[int(address, 16)]].append(test)
     if "--list" in sys.argv:

@@ -302,33 +302,41 @@ TEST_CASE("gemm: NaN and infinities spread to their token alone; large numbers s
 
 namespace {
 
-void check_parts(const Storage& storage, int64_t rows, int64_t columns, int64_t tokens) {
+std::vector<float> product(const WeightView& weight, const float* x, int64_t tokens,
+                           const float* bias = nullptr) {
+  const auto out = unwritten<float>(size(tokens * weight.rows));
+  device().run.matmul({.x = x, .weight = weight, .out = out.get(), .tokens = tokens, .bias = bias});
+  return out.download();
+}
+
+void check_gate(const Storage& storage, int64_t rows, int64_t columns, int64_t tokens) {
+  const auto x = upload(normal_floats(tokens * columns, 2));
+  const StoredMatrix first(storage, rows, columns, 4), second(storage, rows, columns, 5);
+  const WeightView gate = place(first), up = place(second);
+  const auto out = unwritten<float>(size(tokens * rows));
+  device().run.gated_matmul({.x = x.get(),
+                             .gate = gate,
+                             .up = up,
+                             .out = out.get(),
+                             .tokens = tokens,
+                             .activation = Activation::kSilu});
+  const auto left = upload(product(gate, x.get(), tokens));
+  const auto right = upload(product(up, x.get(), tokens));
+  device().run.gated_activation({.gate = left.get(),
+                                 .up = right.get(),
+                                 .out = left.get(),
+                                 .count = tokens * rows,
+                                 .activation = Activation::kSilu});
+  CHECK_MESSAGE(tolerance::same_bytes(out.download(), left.download()), storage.name);
+}
+
+void check_qkv(const Storage& storage) {
+  const int64_t rows = 36, columns = 96, tokens = 21;
   const auto x = upload(normal_floats(tokens * columns, 2));
   const auto bias = upload_constant(normal_floats(rows, 3));
   const StoredMatrix first(storage, rows, columns, 4), second(storage, rows, columns, 5);
   const StoredMatrix third(storage, 8, columns, 6);
   const WeightView weights[] = {place(first), place(second), place(third)};
-  const auto alone = [&](const WeightView& w, const float* plus) {
-    const auto out = unwritten<float>(size(tokens * w.rows));
-    device().run.matmul(
-        {.x = x.get(), .weight = w, .out = out.get(), .tokens = tokens, .bias = plus});
-    return out.download();
-  };
-  const auto out = unwritten<float>(size(tokens * rows));
-  device().run.gated_matmul({.x = x.get(),
-                             .gate = weights[0],
-                             .up = weights[1],
-                             .out = out.get(),
-                             .tokens = tokens,
-                             .activation = Activation::kSilu});
-  const auto gate = upload(alone(weights[0], nullptr)), up = upload(alone(weights[1], nullptr));
-  device().run.gated_activation({.gate = gate.get(),
-                                 .up = up.get(),
-                                 .out = gate.get(),
-                                 .count = tokens * rows,
-                                 .activation = Activation::kSilu});
-  CHECK_MESSAGE(tolerance::same_bytes(out.download(), gate.download()), storage.name);
-
   const auto q = unwritten<float>(size(tokens * rows)), k = unwritten<float>(size(tokens * rows));
   const auto v = unwritten<float>(size(tokens * 8));
   device().run.qkv_matmul({.x = x.get(),
@@ -336,9 +344,9 @@ void check_parts(const Storage& storage, int64_t rows, int64_t columns, int64_t 
                            .bias = {bias.get(), nullptr, bias.get()},
                            .out = {q.get(), k.get(), v.get()},
                            .tokens = tokens});
-  CHECK(tolerance::same_bytes(q.download(), alone(weights[0], bias.get())));
-  CHECK(tolerance::same_bytes(k.download(), alone(weights[1], nullptr)));
-  CHECK(tolerance::same_bytes(v.download(), alone(weights[2], bias.get())));
+  CHECK(tolerance::same_bytes(q.download(), product(weights[0], x.get(), tokens, bias.get())));
+  CHECK(tolerance::same_bytes(k.download(), product(weights[1], x.get(), tokens)));
+  CHECK(tolerance::same_bytes(v.download(), product(weights[2], x.get(), tokens, bias.get())));
 }
 
 }  // namespace
@@ -346,11 +354,13 @@ void check_parts(const Storage& storage, int64_t rows, int64_t columns, int64_t 
 TEST_CASE("gemm: gate and up, q k v equal their parts") {
   const Storage bf16{.name = "BF16", .type = DType::kBF16};
   const Storage w8a8{.name = "W8A8", .type = DType::kI8, .group = kPerRow, .quantize_input = true};
-  check_parts({.name = "int4", .packed_bits = 4, .group = 32}, 36, 96, 21);
-  check_parts(bf16, 36, 96, 21);
-  check_parts(w8a8, 36, 96, 21);
+  for (const Storage& storage :
+       {Storage{.name = "int4", .packed_bits = 4, .group = 32}, bf16, w8a8}) {
+    check_gate(storage, 36, 96, 21);
+    check_qkv(storage);
+  }
   for (const int64_t rows : {35, 36}) {  // of too many tokens for gemm_few
-    check_parts(bf16, rows, 32, 65);
-    check_parts(w8a8, rows, 32, 257);
+    check_gate(bf16, rows, 32, 65);
+    check_gate(w8a8, rows, 32, 257);
   }
 }
