@@ -11,6 +11,7 @@ FLOORS = [
     {"libcommon/base/": 2},
     {"libcommon/io/": 3, "libcommon/ranks/": 3},
     {"libcommon/text/": 4, "libcommon/bench/": 4, "libcommon/cli/": 4},
+    {"libcommon/chat/": 4.2},
     {"libcommon/model/": 4.5},  # reads a GGUF's vocabulary through text
     {"libcommon/graph/": 5},
     {"libcommon/run/": 6},

@@ -14,6 +14,7 @@
 #include "libcommon/ranks/launch.h"
 #include "libcommon/run/answer.h"
 #include "libcommon/run/answer_report.h"
+#include "libcommon/run/chat.h"
 #include "libcommon/run/engine.h"
 #include "tools/generate_options.h"
 #include "tools/session_of.h"
@@ -83,7 +84,7 @@ Json prompt_logits(Session& session, const std::vector<int32_t>& ids) {
   return std::vector<float>(logits.begin(), logits.end());
 }
 
-void answer_one(Engine& engine, const Prompt& prompt) {
+Answer answer_one(Engine& engine, const Prompt& prompt) {
   const bool ids_only = !prompt.token_ids.empty();
   GenerateStatistics statistics;
   AnswerControl control{.cancel = &interrupted, .statistics = &statistics};
@@ -92,8 +93,8 @@ void answer_one(Engine& engine, const Prompt& prompt) {
     if (ids_only) control.on_token = [](size_t, int32_t id) { put(std::to_string(id) + " "); };
     if (!ids_only) control.on_text = [](size_t, const std::string& text) { put(text); };
   }
-  const Answer answer = hone::answer(*engine.session, engine.tokenizer.get(), {prompt},
-                                     answer_options(options, engine.end_ids), control)[0];
+  Answer answer = hone::answer(*engine.session, engine.tokenizer.get(), {prompt},
+                               answer_options(options, engine.end_ids), control)[0];
   if (options.common.json) {
     Json json = answer_json(nullptr, answer);
     json["timings"] = timings_json(*engine.session, statistics);
@@ -104,6 +105,7 @@ void answer_one(Engine& engine, const Prompt& prompt) {
     put("\n");
   }
   log_verbose(timings_line(*engine.session, statistics, answer.result.first_token_seconds));
+  return answer;
 }
 
 void answer_many(Engine& engine, const std::vector<Prompt>& prompts) {
@@ -121,22 +123,43 @@ void answer_many(Engine& engine, const std::vector<Prompt>& prompts) {
               timings_line(*engine.session, statistics, first));
 }
 
-// One line, one answer; an empty line is passed over; end of input ends the program.
-void converse(Engine& engine) {
-  std::fputs("Type the beginning of a text; Ctrl-C stops an answer, Ctrl-D ends.\n", stderr);
+// Calls `each` with every line but empty ones, until the input ends.
+template <typename Each>
+void for_lines(const char* hint, const Each& each) {
+  std::fprintf(stderr, "%s; Ctrl-C stops an answer, Ctrl-D ends.\n", hint);
   for (std::string line; std::fputs("> ", stderr), std::getline(std::cin, line);) {
-    if (!line.empty()) answer_one(engine, {.id = nullptr, .text = line});
+    if (!line.empty()) each(line);
     interrupted = false;
   }
   std::fputs("\n", stderr);
 }
 
+void continue_lines(Engine& engine) {
+  for_lines("Type the beginning of a text",
+            [&](const std::string& line) { answer_one(engine, {.id = nullptr, .text = line}); });
+}
+
+// Every message is answered in view of all before it.
+void converse(Engine& engine, const Chat& chat) {
+  Json messages = Json::array();
+  for_lines("Type a message", [&](const std::string& line) {
+    messages.push_back(one_message(line)[0]);
+    const Answer answer = answer_one(engine, chat.prompt(messages));
+    messages.push_back({{"role", "assistant"}, {"content", answer.text}});
+  });
+}
+
 // Counts the places a prompt is given in; more than one, or the model's own, is a mistake.
 int prompts_given() {
   const int given = options.prompt_given + !options.file.empty() + !options.token_ids.empty() +
-                    !options.prompt_argument.empty() + !options.prompts.empty();
-  if (given > 1) throw usage_error("give one of -p, -f, --token-ids, --prompts and PROMPT");
-  if (options.model == "-" && (options.file == "-" || options.prompts == "-")) {
+                    !options.prompt_argument.empty() + !options.prompts.empty() +
+                    !options.messages.empty();
+  if (given > 1) {
+    throw usage_error("give one of -p, -f, --token-ids, --messages, --prompts and PROMPT");
+  }
+  const auto piped = [](const std::string& file) { return file == "-"; };
+  if (options.model == "-" &&
+      (piped(options.file) || piped(options.prompts) || piped(options.messages))) {
     throw usage_error("model and prompt cannot both be standard input");
   }
   return given;
@@ -154,28 +177,77 @@ std::optional<Prompt> single_prompt() {
   if (!options.file.empty()) prompt.text = read_for_all(options.file, ranks);
   if (given == 0 && options.model != "-" && !terminal(STDIN_FILENO))
     prompt.text = read_for_all("-", ranks);
+  if (!options.messages.empty()) {
+    prompt.messages = parse_messages(read_for_all(options.messages, ranks), options.messages);
+  }
   if (given == 0 && prompt.text.empty()) return std::nullopt;
   return prompt;
 }
 
+// What is said beside the messages; read before the model, so that a mistake shows at once.
+ChatOptions chat_options() {
+  const bool said =
+      !options.system.empty() || !options.chat_template.empty() || !options.chat_variables.empty();
+  if (said && !options.chat && options.messages.empty() && options.prompts.empty()) {
+    throw usage_error("--system, --chat-template and --chat-variables need --chat or --messages");
+  }
+  ChatOptions chat{.system = options.system,
+                   .template_file = options.chat_template,
+                   .template_source = "",
+                   .variables = parse_chat_variables(options.chat_variables, "--chat-variables")};
+  if (!options.chat_template.empty()) {
+    chat.template_source = read_for_all(options.chat_template, ranks);
+  }
+  return chat;
+}
+
+Chat chat_with(const Engine& engine, const ChatOptions& chat) {
+  engine.require_tokenizer();
+  return {engine.model->files, engine.model->subject, chat};
+}
+
+// Messages, and with --chat every text, become what the model's template makes of them.
+void write_out(const Engine& engine, const ChatOptions& chat, std::vector<Prompt>& prompts) {
+  for (Prompt& prompt : prompts) {
+    const bool text = prompt.messages.is_null() && prompt.token_ids.empty();
+    if (options.chat && text) prompt.messages = one_message(prompt.text);
+  }
+  const auto talks = [](const Prompt& prompt) { return !prompt.messages.is_null(); };
+  if (std::ranges::any_of(prompts, talks)) chat_with(engine, chat).write_out(prompts);
+}
+
+void talk(const ChatOptions& chat) {
+  const bool possible = options.model != "-" && terminal(STDIN_FILENO) && terminal(STDOUT_FILENO);
+  if (!possible) {
+    throw usage_error("no prompt: use -p TEXT, -f FILE, --token-ids, --messages or --prompts FILE");
+  }
+  warn_of_greedy({Prompt()});
+  Engine engine = start(1);
+  engine.require_tokenizer();
+  if (options.chat) {
+    converse(engine, chat_with(engine, chat));
+  } else {
+    continue_lines(engine);
+  }
+}
+
 ExitCode generate_text() {
+  const ChatOptions chat = chat_options();
   if (prompts_given() > 0 && !options.prompts.empty()) {
-    const auto prompts = parse_prompts(read_for_all(options.prompts, ranks), options.prompts);
+    auto prompts = parse_prompts(read_for_all(options.prompts, ranks), options.prompts);
     warn_of_greedy(prompts);
     Engine engine = start(options.batch);
+    write_out(engine, chat, prompts);
     answer_many(engine, prompts);
   } else if (const std::optional<Prompt> prompt = single_prompt()) {
-    warn_of_greedy({*prompt});
+    std::vector<Prompt> prompts = {*prompt};
+    warn_of_greedy(prompts);
     Engine engine = start(1);
     if (prompt->token_ids.empty()) engine.require_tokenizer();
-    answer_one(engine, *prompt);
+    write_out(engine, chat, prompts);
+    answer_one(engine, prompts[0]);
   } else {
-    const bool talk = options.model != "-" && terminal(STDIN_FILENO) && terminal(STDOUT_FILENO);
-    if (!talk) throw usage_error("no prompt: use -p TEXT, -f FILE, --token-ids or --prompts FILE");
-    warn_of_greedy({Prompt()});
-    Engine engine = start(1);
-    engine.require_tokenizer();
-    converse(engine);
+    talk(chat);
   }
   return interrupted ? ExitCode::kInterrupted : ExitCode::kOk;
 }

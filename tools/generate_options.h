@@ -32,6 +32,11 @@ struct GenerateOptions {
   bool ignore_eos = false;
   bool echo = false;
   bool dump_logits = false;
+  bool chat = false;
+  std::string system;
+  std::string messages;
+  std::string chat_template;
+  std::string chat_variables;
 };
 
 // end_ids: the model's.
@@ -72,7 +77,8 @@ inline std::vector<OptionDecl> prompt_options(GenerateOptions& o) {
            &o.token_ids},
           {"--prompts", "FILE",
            "Many prompts, a JSON object a line: {\"prompt\": TEXT} or "
-           "{\"token_ids\": [..]}, optionally id, max_tokens, temperature, seed, stop. Decoded "
+           "{\"token_ids\": [..]} or {\"messages\": [..]}, optionally id, max_tokens, temperature, "
+           "seed, stop. Decoded "
            "together; one JSON object a line comes out, in order.",
            &o.prompts},
           {.flags = "--batch",
@@ -92,6 +98,27 @@ inline std::vector<OptionDecl> prompt_options(GenerateOptions& o) {
            .help = "Write the prompt before its continuation.",
            .target = &o.echo,
            .without = {"--json", "--prompts", "--token-ids"}}};
+}
+
+inline std::vector<OptionDecl> chat_options(GenerateOptions& o) {
+  return {
+      {.flags = "--chat",
+       .value = "",
+       .help = "The prompt is said to a model that was trained to answer: its chat template "
+               "makes the text to continue. On a terminal, line by line, the conversation is "
+               "kept.",
+       .target = &o.chat,
+       .without = {"--token-ids"}},
+      {"--system", "TEXT", "What the model is told first, as the system.", &o.system},
+      {.flags = "--messages",
+       .value = "FILE",
+       .help = "A conversation to go on with: [{\"role\": \"user\", \"content\": TEXT}, ...]; "
+               "- is standard input.",
+       .target = &o.messages},
+      {"--chat-template", "FILE", "A Jinja template in place of the model's.", &o.chat_template},
+      {"--chat-variables", "JSON",
+       "What the template may ask for beside messages, as {\"enable_thinking\": false}.",
+       &o.chat_variables}};
 }
 
 inline std::vector<OptionDecl> sampling_options(GenerateOptions& o) {
@@ -121,6 +148,7 @@ inline ToolDecl declare_generate(GenerateOptions& o, std::function<ExitCode()> r
       .options = joined(
           {general_options(o),
            grouped("Prompt", prompt_options(o)),
+           grouped("Chat", chat_options(o)),
            grouped("Sampling", sampling_options(o)),
            compute_options(o.common),
            session_options(o.common),
@@ -128,6 +156,8 @@ inline ToolDecl declare_generate(GenerateOptions& o, std::function<ExitCode()> r
       .examples = {{"hone-generate model/ -p 'Once upon a time'", "Continues the text."},
                    {"hone-quantize model/ --scheme w4a16 | hone-generate -p Hello -v",
                     "Runs a model as it comes out of the quantizer, and says how fast."},
+                   {"hone-generate model/ --chat -p 'Why is the sky blue?'",
+                    "Asks a model that was trained to answer; without -p, talks with it."},
                    {"hone-generate model.gguf --prompts questions.jsonl > answers.jsonl",
                     "Answers many prompts."},
                    {"hone-generate model/ --gpu-layers 20 -p Hello -v",

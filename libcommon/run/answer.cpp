@@ -11,7 +11,7 @@ namespace {
 std::vector<int32_t> prompt_ids(const Prompt& prompt, const Tokenizer* tokenizer) {
   if (!prompt.token_ids.empty()) return prompt.token_ids;
   if (tokenizer == nullptr) throw usage_error("this model has no tokenizer; use --token-ids");
-  return tokenizer->encode(prompt.text, /*add_special_tokens=*/true);
+  return tokenizer->encode(prompt.text, prompt.special_tokens);
 }
 
 GenerateRequest request_for(const Prompt& prompt, const Tokenizer* tokenizer,

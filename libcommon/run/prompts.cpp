@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "libcommon/base/error.h"
+#include "libcommon/chat/chat_template.h"
 
 namespace hone {
 namespace {
@@ -53,6 +54,9 @@ void set_field(Prompt& prompt, const std::string& key, const Json& value,
     prompt.text = value.get<std::string>();
   } else if (key == "token_ids") {
     prompt.token_ids = id_list(value, subject);
+  } else if (key == "messages") {
+    check_messages(value, subject + ": 'messages'");
+    prompt.messages = value;
   } else if (key == "max_tokens") {
     prompt.max_tokens = natural(value, subject, key);
   } else if (key == "temperature") {
@@ -63,17 +67,18 @@ void set_field(Prompt& prompt, const std::string& key, const Json& value,
   } else if (key == "stop") {
     prompt.stop = string_list(value, subject);
   } else {
-    throw Error(
-        subject + ": key '" + key +
-        "' is not known; known: prompt, token_ids, id, max_tokens, temperature, seed, stop");
+    throw Error(subject + ": key '" + key +
+                "' is not known; known: prompt, token_ids, messages, id, max_tokens, temperature, "
+                "seed, stop");
   }
 }
 
 Prompt parse_line(std::string_view line, const std::string& subject) {
   const Json object = parse_json(line, subject);
   if (!object.is_object()) throw Error(subject + ": not a JSON object");
-  if (object.contains("prompt") == object.contains("token_ids")) {
-    throw Error(subject + ": needs one of 'prompt' and 'token_ids'");
+  const auto given = [&](const char* key) { return object.contains(key) ? 1 : 0; };
+  if (given("prompt") + given("token_ids") + given("messages") != 1) {
+    throw Error(subject + ": needs one of 'prompt', 'token_ids' and 'messages'");
   }
   Prompt prompt;
   for (const auto& [key, value] : object.items()) set_field(prompt, key, value, subject);

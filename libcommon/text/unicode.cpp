@@ -135,4 +135,16 @@ std::string lower_case(std::string_view text) {
   return out;
 }
 
+std::string upper_case(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Char next = utf8_char(text, at);
+    at += next.length;
+    append_utf8(out, static_cast<char32_t>(
+                         utf8proc_toupper(static_cast<utf8proc_int32_t>(next.code))));
+  }
+  return out;
+}
+
 }  // namespace hone

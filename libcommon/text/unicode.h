@@ -45,5 +45,7 @@ std::string normal_form(std::string_view text, NormalForm form);
 
 // Full lower case of each character by itself (no final sigma).
 std::string lower_case(std::string_view text);
+// Upper case of each character by itself, where it is one character (not of the German sharp s).
+std::string upper_case(std::string_view text);
 
 }  // namespace hone

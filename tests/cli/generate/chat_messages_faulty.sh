@@ -1,0 +1,3 @@
+# exit 3
+echo '[{"content": "a"}]' > messages.json
+hone-generate "$TESTDATA"/storyteller --messages messages.json

@@ -1,0 +1,2 @@
+# exit 3
+hone-generate "$TESTDATA"/storyteller --chat -p Hi
