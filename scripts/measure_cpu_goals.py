@@ -149,7 +149,7 @@ def prefill_of_peak(kind):
 
 
 def eight_sequences(lab):
-    hone, path = lab.hone(), lab.models.path("w4a16-head8")
+    hone, path = lab.hone("--load", "repack"), lab.models.path("w4a16-head8")
     return lab.ratio(*(lambda batch=batch: hone.measure(
         path, prefill="none", decode=lab.options.decode, depth=lab.options.depth, batch=batch,
         repetitions=1)["tokens_per_second"] for batch in (8, 1)))
