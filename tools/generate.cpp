@@ -139,13 +139,18 @@ void continue_lines(Engine& engine) {
             [&](const std::string& line) { answer_one(engine, {.id = nullptr, .text = line}); });
 }
 
-// Every message is answered in view of all before it.
+// Every message is answered in view of all before it, which need not be computed again.
 void converse(Engine& engine, const Chat& chat) {
   Json messages = Json::array();
+  std::vector<int32_t> known;
   for_lines("Type a message", [&](const std::string& line) {
     messages.push_back(one_message(line)[0]);
-    const Answer answer = answer_one(engine, chat.prompt(messages));
+    Prompt prompt = chat.prompt(messages);
+    prompt.known = std::move(known);
+    const Answer answer = answer_one(engine, prompt);
     messages.push_back({{"role", "assistant"}, {"content", answer.text}});
+    known = answer.prompt_ids;
+    known.insert(known.end(), answer.result.ids.begin(), answer.result.ids.end());
   });
 }
 

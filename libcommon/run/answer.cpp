@@ -20,7 +20,8 @@ GenerateRequest request_for(const Prompt& prompt, const Tokenizer* tokenizer,
                           .max_new = prompt.max_tokens.value_or(options.max_tokens),
                           .stop_ids = options.end_ids,
                           .sampler = options.sampler,
-                          .log_probabilities = options.log_probabilities};
+                          .log_probabilities = options.log_probabilities,
+                          .known = prompt.known};
   if (prompt.temperature) request.sampler.temperature = *prompt.temperature;
   if (prompt.seed) request.sampler.seed = *prompt.seed;
   if (!prompt.id.is_null()) request.name = "prompt " + prompt.id.dump();

@@ -107,8 +107,20 @@ class Run {
 
   void start(size_t slot, size_t request) {
     if (requests_[request].max_new <= 0) return;  // an empty result
-    session_.reset(static_cast<int32_t>(slot));
-    slots_[slot] = {.request = request, .busy = true, .text = requests_[request].ids, .done = 0};
+    const size_t done = shared_with_known(requests_[request], slot);
+    if (done == 0) session_.reset(static_cast<int32_t>(slot));
+    slots_[slot] = {.request = request, .busy = true, .text = requests_[request].ids, .done = done};
+  }
+
+  // Tokens at the prompt's beginning that the sequence has, but for the one whose logits are
+  // wanted. Where frequencies depend on the length, a longer text turns all its keys anew.
+  size_t shared_with_known(const GenerateRequest& request, size_t slot) const {
+    if (slots_.size() > 1 || session_.model().spec.rope.scaling == RopeScaling::kDynamic) return 0;
+    const auto length = static_cast<size_t>(session_.length(static_cast<int32_t>(slot)));
+    const size_t most = std::min({length, request.known.size(), request.ids.size() - 1});
+    const auto end = request.ids.begin() + static_cast<ptrdiff_t>(most);
+    return static_cast<size_t>(
+        std::mismatch(request.ids.begin(), end, request.known.begin()).first - request.ids.begin());
   }
 
   void cancel_all() {
@@ -136,7 +148,9 @@ class Run {
     for (size_t i = 0; i < slots_.size(); ++i) {
       Slot& slot = slots_[i];
       if (!slot.busy) continue;
-      if (slot.done == 0) step.prompt_tokens += static_cast<int64_t>(slot.text.size());
+      if (slot.text.size() == requests_[slot.request].ids.size()) {
+        step.prompt_tokens += static_cast<int64_t>(slot.text.size() - slot.done);
+      }
       for (; slot.done < slot.text.size(); ++slot.done) {
         add_token(step, i, slot.text[slot.done], slot.done + 1 == slot.text.size());
       }

@@ -22,6 +22,9 @@ struct GenerateRequest {
   SamplerOptions sampler;
   bool log_probabilities = false;
   std::string name = {};  // "prompt 3" in messages, where there are several
+  // What a session of one sequence has been given since its last reset: as much of it as the prompt
+  // begins with is not computed again. The text stays the same.
+  std::vector<int32_t> known = {};
 };
 
 enum class Finish : uint8_t {

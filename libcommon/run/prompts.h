@@ -22,6 +22,7 @@ struct Prompt {
   bool special_tokens = true;      // whether the tokenizer adds its own around the text
   std::vector<int32_t> token_ids;  // instead of text
   Json messages;                   // a conversation, as text once chat.h has written it out
+  std::vector<int32_t> known;      // see GenerateRequest
   std::optional<int64_t> max_tokens;
   std::optional<double> temperature;
   std::optional<uint64_t> seed;

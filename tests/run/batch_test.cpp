@@ -51,6 +51,34 @@ TEST_CASE("the same text comes again after a reset") {
   for (size_t i = 0; i < requests.size(); ++i) CHECK(first[i].ids == second[i].ids);
 }
 
+TEST_CASE("what the session knows of a prompt is not computed again, and changes nothing") {
+  for (const std::string name :
+       {"tiny-llama", "tiny-mistral", "tiny-bloom", "tiny-llama-dynamic"}) {
+    CAPTURE(name);
+    const auto session = open(1, name);
+    GenerateRequest request = {.ids = {1, 2, 3, 4}, .max_new = 6, .log_probabilities = true};
+    std::vector<int32_t> text = request.ids;
+    const auto first = generate(*session, {&request, 1})[0].ids;
+    text.insert(text.end(), first.begin(), first.end());
+    for (const size_t kept : {text.size(), size_t{7}, size_t{0}}) {
+      request.ids.assign(text.begin(), text.begin() + static_cast<ptrdiff_t>(kept));
+      request.ids.insert(request.ids.end(), {9, 8, 7});
+      request.known = {};
+      const auto alone = generate(*open(1, name), {&request, 1})[0];
+      request.known = text;
+      GenerateStatistics statistics;
+      const auto again = generate(*session, {&request, 1}, {.statistics = &statistics})[0];
+      CHECK(again.ids == alone.ids);
+      CHECK(again.log_probabilities == alone.log_probabilities);
+      // The last token that was drawn was never given to the session.
+      const size_t shared = name == "tiny-llama-dynamic" ? 0 : std::min(kept, text.size() - 1);
+      CHECK(statistics.prompt_tokens == static_cast<int64_t>(request.ids.size() - shared));
+      text = request.ids;
+      text.insert(text.end(), again.ids.begin(), again.ids.end());
+    }
+  }
+}
+
 TEST_CASE("a text ends at a stop id, at its length, at the context, by the caller") {
   const auto session = Session::create(load(testdata("tiny-llama")),
                                        {.device = "cpu", .context = 20, .sequences = 2});
