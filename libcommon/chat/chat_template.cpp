@@ -7,29 +7,10 @@
 namespace hone {
 namespace {
 
-constexpr const char* kFile = "chat_template.jinja";
-constexpr const char* kConfig = "tokenizer_config.json";
-constexpr const char* kOldFile = "chat_template.json";
-
-// "..." or, of several, [{"name": "default", "template": "..."}, ...].
-std::optional<std::string> template_in(const Json& config) {
-  const auto found = config.find("chat_template");
-  if (found == config.end()) return std::nullopt;
-  if (found->is_string()) return found->get<std::string>();
-  if (!found->is_array()) return std::nullopt;
-  for (const Json& one : *found) {
-    if (one.is_object() && one.value("name", Json()) == "default" &&
-        one.value("template", Json()).is_string()) {
-      return one["template"].get<std::string>();
-    }
-  }
-  return std::nullopt;
-}
-
 // bos_token and the other named tokens of a model's configuration.
 Json named_tokens(const SideFiles& files, const std::string& subject) {
   Json tokens = Json::object();
-  for (const char* file : {"special_tokens_map.json", kConfig}) {
+  for (const char* file : {"special_tokens_map.json", "tokenizer_config.json"}) {
     const std::optional<Json> config = parse_side_file(files, file, subject);
     if (!config || !config->is_object()) continue;
     for (const auto& [key, value] : config->items()) {
@@ -55,18 +36,9 @@ ChatTemplate::ChatTemplate(const std::string& source, Json variables, std::strin
 
 std::optional<ChatTemplate> ChatTemplate::from_files(const SideFiles& files,
                                                      const std::string& subject) {
-  const Json tokens = named_tokens(files, subject);
-  if (const auto found = files.find(kFile); found != files.end()) {
-    return ChatTemplate(found->second, tokens, subject + ": " + kFile);
-  }
-  for (const char* file : {kConfig, kOldFile}) {
-    const std::optional<Json> config = parse_side_file(files, file, subject);
-    if (!config || !config->is_object()) continue;
-    if (const std::optional<std::string> source = template_in(*config)) {
-      return ChatTemplate(*source, tokens, subject + ": chat template");
-    }
-  }
-  return std::nullopt;
+  const std::optional<std::string> source = chat_template_text(files, subject);
+  if (!source) return std::nullopt;
+  return with_tokens_of(files, *source, subject + ": chat template");
 }
 
 ChatTemplate ChatTemplate::with_tokens_of(const SideFiles& files, const std::string& source,

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -17,12 +16,10 @@ class ChatTemplate {
   // object. subject: for errors. Throws Error for what is no template, or is not implemented.
   ChatTemplate(const std::string& source, Json variables, std::string subject);
 
-  // The template of a model's side files (CheckpointHeader::files): chat_template.jinja, else
-  // chat_template of tokenizer_config.json (of several, "default"), else chat_template.json; as
-  // transformers chooses. nullopt where there is none.
+  // The template of a model's side files (chat_template_text() of side_files.h), or nullopt.
   static std::optional<ChatTemplate> from_files(const std::map<std::string, std::string>& files,
                                                 const std::string& subject);
-  // Another template for the same model.
+  // Another template for the same model; subject: of the template, for errors.
   static ChatTemplate with_tokens_of(const std::map<std::string, std::string>& files,
                                      const std::string& source, const std::string& subject);
 

@@ -8,10 +8,7 @@ namespace {
 
 using Kind = Token::Kind;
 
-template <typename Form>
-ExpressionPtr make(int line, Form form) {
-  return std::make_unique<const Expression>(Expression{line, std::move(form)});
-}
+constexpr int kMostParts = 2000;  // of an expression: a chain of operators is as deep as long
 
 // The grammar of jinja2.parser, loosest binding first.
 class ExpressionParser {
@@ -65,6 +62,12 @@ class ExpressionParser {
   }
 
  private:
+  template <typename Form>
+  ExpressionPtr make(int line, Form form) {
+    if (++parts_ > kMostParts) reader_.fail("an expression has too many parts");
+    return std::make_unique<const Expression>(Expression{line, std::move(form)});
+  }
+
   bool starts_value() const {
     return !reader_.is(Kind::kBlockEnd) && !reader_.is(Kind::kOutputEnd) &&
            !reader_.is(Kind::kOperator, ")") && !reader_.is(Kind::kOperator, "=");
@@ -72,8 +75,9 @@ class ExpressionParser {
 
   ExpressionPtr parse_or() {
     ExpressionPtr left = parse_and();
-    while (reader_.is(Kind::kName, "or"))
+    while (reader_.is(Kind::kName, "or")) {
       left = binary(std::move(left), [&] { return parse_and(); });
+    }
     return left;
   }
   ExpressionPtr parse_and() {
@@ -316,6 +320,7 @@ class ExpressionParser {
 
   TokenReader& reader_;
   int depth_ = 0;
+  int parts_ = 0;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <optional>
 
 #include "libcommon/base/error.h"
 #include "libcommon/chat/builtins.h"
@@ -12,6 +13,11 @@
 
 namespace hone::chat {
 namespace {
+
+// Of filters that take longer than their lists are long.
+void check_work(int64_t steps) {
+  if (steps > 4 * kLongestList) throw Error("a list is too long for this filter");
+}
 
 int64_t whole(const Value& value, const char* what) {
   if (!value.is_integer()) throw Error(std::string(what) + " must be a whole number");
@@ -120,6 +126,7 @@ Value unique_filter(const Value& operand, const Arguments& arguments) {
   for (const Value& item : elements(operand)) {
     const Value key = sort_key(item, path, case_matters);
     if (contains(keys, key)) continue;
+    check_work(std::ssize(keys) * std::ssize(keys));
     keys.push_back(key);
     out.push_back(item);
   }
@@ -173,29 +180,27 @@ Value indent_filter(const Value& operand, const Arguments& arguments) {
   return out;
 }
 
-Value int_filter(const Value& operand, const Arguments& arguments) {
-  const Value otherwise = arguments.get(0, "default", int64_t{0});
-  if (operand.is_integer()) return operand.integer();
+// nullopt for what is no number, nor the text of one.
+std::optional<double> number_in(const Value& value) {
+  if (value.is_number()) return value.number();
+  if (!value.is_text()) return std::nullopt;
+  const std::string digits = strip(value.text(), nullptr, true, true);
+  const char* const end = digits.data() + digits.size();
   double real = 0;
-  if (operand.is_number()) {
-    real = operand.number();
-  } else if (operand.is_text()) {
-    const std::string digits = strip(operand.text(), nullptr, true, true);
-    const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), real);
-    if (digits.empty() || result.ptr != digits.data() + digits.size()) return otherwise;
-  } else {
-    return otherwise;
-  }
-  return std::fabs(real) < 0x1p62 ? Value(static_cast<int64_t>(real)) : otherwise;
+  if (digits.empty() || std::from_chars(digits.data(), end, real).ptr != end) return std::nullopt;
+  return real;
+}
+
+Value int_filter(const Value& operand, const Arguments& arguments) {
+  if (operand.is_integer()) return operand.integer();
+  const std::optional<double> real = number_in(operand);
+  if (real && std::fabs(*real) < 0x1p62) return static_cast<int64_t>(*real);
+  return arguments.get(0, "default", int64_t{0});
 }
 
 Value float_filter(const Value& operand, const Arguments& arguments) {
-  if (operand.is_number()) return operand.number();
-  const std::string digits = operand.is_text() ? strip(operand.text(), nullptr, true, true) : "";
-  double real = 0;
-  const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), real);
-  const bool good = !digits.empty() && result.ptr == digits.data() + digits.size();
-  return good ? Value(real) : arguments.get(0, "default", 0.0);
+  const std::optional<double> real = number_in(operand);
+  return real ? Value(*real) : arguments.get(0, "default", 0.0);
 }
 
 Value round_filter(const Value& operand, const Arguments& arguments) {
@@ -208,8 +213,10 @@ Value round_filter(const Value& operand, const Arguments& arguments) {
 Value sum_filter(const Value& operand, const Arguments& arguments) {
   const Value path = arguments.get(0, "attribute", None{});
   Value total = arguments.get(1, "start", int64_t{0});
+  int64_t work = 0;
   for (const Value& item : elements(operand)) {
     total = combine("+", total, path.is<None>() ? item : path_value(item, path));
+    if (total.is_list()) check_work(work += std::ssize(total.list()));
   }
   return total;
 }

@@ -46,6 +46,7 @@ List split_at_blanks(std::string_view text, int64_t most) {
     }
     size_t end = begin;
     for (; i < all.size() && !strips(all[i], nullptr); ++i) end += all[i].size();
+    check_list_size(std::ssize(out) + 1);
     out.emplace_back(text.substr(begin, end - begin));
   }
   return out;
@@ -60,7 +61,7 @@ List split_at(std::string_view text, const std::string& separator, int64_t most)
       out.emplace_back(text.substr(at));
       return out;
     }
-    check_list_size(std::ssize(out));
+    check_list_size(std::ssize(out) + 1);
     out.emplace_back(text.substr(at, found - at));
     at = found + separator.size();
   }
@@ -71,6 +72,7 @@ List split_from_right(std::string_view text, const std::string& separator, int64
   while (most < 0 || std::ssize(out) < most) {
     const size_t found = text.rfind(separator);
     if (found == std::string_view::npos) break;
+    check_list_size(std::ssize(out) + 1);
     out.emplace_back(text.substr(found + separator.size()));
     text = text.substr(0, found);
   }

@@ -13,30 +13,35 @@ namespace {
   throw Error("'" + std::string(sign) + "' does not join " + kind(a) + " and " + kind(b));
 }
 
-bool equal_within(const Value& a, const Value& b, int depth);
+// Compares two values; `left_` counts down, because lists may share lists many times over.
+class Equality {
+ public:
+  bool operator()(const Value& a, const Value& b, int depth) {
+    if (depth > kDeepest) throw Error("values are nested too deep");
+    if (--left_ < 0) throw Error("lists are too long to compare");
+    if (a.is_integer() && b.is_integer()) return a.integer() == b.integer();
+    if (a.is_number() && b.is_number()) return a.number() == b.number();
+    if (a.is_text() && b.is_text()) return a.text() == b.text();
+    if (a.is_list() && b.is_list()) return lists(a.list(), b.list(), depth);
+    if (a.is_dict() && b.is_dict()) return dicts(a.dict(), b.dict(), depth);
+    return (a.is<None>() && b.is<None>()) || (a.is<Undefined>() && b.is<Undefined>());
+  }
 
-bool equal_lists(const List& a, const List& b, int depth) {
-  return std::ranges::equal(
-      a, b, [depth](const Value& x, const Value& y) { return equal_within(x, y, depth + 1); });
-}
+ private:
+  bool lists(const List& a, const List& b, int depth) {
+    return std::ranges::equal(
+        a, b, [&](const Value& x, const Value& y) { return (*this)(x, y, depth + 1); });
+  }
+  bool dicts(const Dict& a, const Dict& b, int depth) {
+    return a.items().size() == b.items().size() &&
+           std::ranges::all_of(a.items(), [&](const auto& item) {
+             const Value* other = b.find(item.first);
+             return other != nullptr && (*this)(item.second, *other, depth + 1);
+           });
+  }
 
-bool equal_dicts(const Dict& a, const Dict& b, int depth) {
-  return a.items().size() == b.items().size() &&
-         std::ranges::all_of(a.items(), [&](const auto& item) {
-           const Value* other = b.find(item.first);
-           return other != nullptr && equal_within(item.second, *other, depth + 1);
-         });
-}
-
-bool equal_within(const Value& a, const Value& b, int depth) {
-  if (depth > kDeepest) throw Error("values are nested too deep");
-  if (a.is_integer() && b.is_integer()) return a.integer() == b.integer();
-  if (a.is_number() && b.is_number()) return a.number() == b.number();
-  if (a.is_text() && b.is_text()) return a.text() == b.text();
-  if (a.is_list() && b.is_list()) return equal_lists(a.list(), b.list(), depth);
-  if (a.is_dict() && b.is_dict()) return equal_dicts(a.dict(), b.dict(), depth);
-  return (a.is<None>() && b.is<None>()) || (a.is<Undefined>() && b.is<Undefined>());
-}
+  int64_t left_ = kLongestList;
+};
 
 bool less_lists(const List& a, const List& b) {
   for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
@@ -188,7 +193,7 @@ void check_list_size(int64_t items) {
   if (items > kLongestList) throw Error("a list becomes too long");
 }
 
-bool equal(const Value& a, const Value& b) { return equal_within(a, b, 0); }
+bool equal(const Value& a, const Value& b) { return Equality()(a, b, 0); }
 
 bool less(const Value& a, const Value& b) {
   if (a.is_integer() && b.is_integer()) return a.integer() < b.integer();

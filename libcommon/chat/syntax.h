@@ -27,51 +27,61 @@ struct Literal {
 struct Name {
   std::string name;
 };
+// [a, b], and the tuple (a, b).
 struct ListOf {
   std::vector<ExpressionPtr> items;
-};  // tuples, too
+};
 struct DictOf {
   std::vector<std::pair<ExpressionPtr, ExpressionPtr>> items;
 };
+// - + not
 struct Unary {
   std::string sign;
   ExpressionPtr operand;
-};  // - + not
+};
+// and or + - * / // % ** ~
 struct Binary {
   std::string sign;
   ExpressionPtr left, right;
-};                   // and or + - * / // % ** ~
-struct Comparison {  // a < b < c
-  ExpressionPtr first;
-  std::vector<std::pair<std::string, ExpressionPtr>> rest;  // == != < <= > >= in, not in
 };
+// a < b < c; signs: == != < <= > >= in, not in
+struct Comparison {
+  ExpressionPtr first;
+  std::vector<std::pair<std::string, ExpressionPtr>> rest;
+};
+// a if b else c
 struct Conditional {
   ExpressionPtr then, condition, otherwise;
-};  // a if b else c
+};
+// a.b
 struct Attribute {
   ExpressionPtr object;
   std::string name;
-};  // a.b
+};
+// a[b]
 struct Subscript {
   ExpressionPtr object, index;
-};  // a[b]
+};
+// a[b:c:d]
 struct Slice {
   ExpressionPtr object, begin, end, step;
-};  // a[b:c:d]
+};
 struct Call {
   ExpressionPtr callee;
   CallArguments arguments;
 };
+// a | b(c)
 struct Filter {
   ExpressionPtr operand;
   std::string name;
   CallArguments arguments;
-};  // a | b(c)
+};
+// a is b(c)
 struct Test {
   ExpressionPtr operand;
   std::string name;
   CallArguments arguments;
-};  // a is b(c)
+};
 
 struct Expression {
   int line;
@@ -89,8 +99,8 @@ struct Text {
 struct Output {
   ExpressionPtr value;
 };
-// {% set NAME[, NAME] = VALUE %}, {% set NAME.ATTRIBUTE = VALUE %}, {% set NAME %} BODY {% endset
-// %}
+// {% set NAME[, NAME] = VALUE %}, {% set NAME.ATTRIBUTE = VALUE %}, or
+// {% set NAME %} BODY {% endset %}
 struct Set {
   std::vector<std::string> names;
   std::string attribute;

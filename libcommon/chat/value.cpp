@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "libcommon/base/error.h"
+#include "libcommon/chat/operators.h"
 
 namespace hone::chat {
 namespace {
@@ -44,7 +45,10 @@ std::string represent(const Value& value, int depth);
 std::string represent_all(const Value& value, int depth) {
   check_depth(depth);
   std::string out;
-  const auto add = [&out](const std::string& text) { out += (out.empty() ? "" : ", ") + text; };
+  const auto add = [&out](const std::string& text) {
+    out += (out.empty() ? "" : ", ") + text;
+    check_text_size(std::ssize(out));
+  };
   if (value.is_list()) {
     for (const Value& item : value.list()) add(represent(item, depth + 1));
     return "[" + out + "]";
@@ -68,6 +72,7 @@ class JsonWriter {
 
   void write(const Value& value, int depth) {
     check_depth(depth);
+    check_text_size(std::ssize(out));
     if (value.is_list()) {
       write_all("[", "]", value.list(), depth, [&](const Value& item) { write(item, depth + 1); });
     } else if (value.is_dict()) {
@@ -132,6 +137,18 @@ class JsonWriter {
 };
 
 }  // namespace
+
+void release_in_turn(std::shared_ptr<void> object) {
+  thread_local std::vector<std::shared_ptr<void>> waiting;
+  thread_local bool releasing = false;
+  waiting.push_back(std::move(object));
+  if (std::exchange(releasing, true)) return;
+  while (!waiting.empty()) {
+    const std::shared_ptr<void> next = std::move(waiting.back());
+    waiting.pop_back();
+  }
+  releasing = false;
+}
 
 const Value* Dict::find(std::string_view key) const {
   const auto found =

@@ -38,6 +38,14 @@ struct Undefined {
 };
 struct None {};
 
+// Ends what it holds after what held it, so that deep nesting takes no stack.
+void release_in_turn(std::shared_ptr<void> object);
+template <typename T>
+std::shared_ptr<T> shared(T value) {
+  return {new T(std::move(value)),
+          [](T* object) { release_in_turn(std::shared_ptr<void>(std::unique_ptr<T>(object))); }};
+}
+
 class Value {
  public:
   using Storage =
@@ -53,8 +61,8 @@ class Value {
   Value(std::string text) : storage_(std::make_shared<const std::string>(std::move(text))) {}
   Value(std::string_view text) : Value(std::string(text)) {}
   Value(const char* text) : Value(std::string(text)) {}
-  Value(List list) : storage_(std::make_shared<List>(std::move(list))) {}
-  Value(Dict dict) : storage_(std::make_shared<Dict>(std::move(dict))) {}
+  Value(List list) : storage_(shared(std::move(list))) {}
+  Value(Dict dict) : storage_(shared(std::move(dict))) {}
   Value(Function function) : storage_(std::make_shared<const Function>(std::move(function))) {}
 
   template <typename T>

@@ -19,11 +19,6 @@ struct Source {
   std::string subject;
 };
 
-Json field(const Json& json, const char* key) {
-  const auto found = json.is_object() ? json.find(key) : json.end();
-  return !json.is_object() || found == json.end() ? Json(nullptr) : *found;
-}
-
 std::string type_of(const Json& component) {
   const Json type = field(component, "type");
   return type.is_string() ? type.get<std::string>() : "";
@@ -216,20 +211,6 @@ void fill_special(const Source& source, GgufVocabulary& out) {
   if (!post.after.empty()) out.eos = post.after[0];
 }
 
-std::string chat_template_of(const Source& source) {
-  const auto file = source.files.find("chat_template.jinja");
-  if (file != source.files.end()) return file->second;
-  const auto config = parse_side_file(source.files, "tokenizer_config.json", source.subject);
-  const Json text = config ? field(*config, "chat_template") : Json(nullptr);
-  if (text.is_string()) return text.get<std::string>();
-  if (!text.is_array()) return "";
-  for (const Json& named : text) {
-    const Json body = field(named, "template");
-    if (field(named, "name") == "default" && body.is_string()) return body.get<std::string>();
-  }
-  return "";
-}
-
 }  // namespace
 
 GgufVocabulary gguf_vocabulary_from_files(const std::map<std::string, std::string>& files,
@@ -245,7 +226,7 @@ GgufVocabulary gguf_vocabulary_from_files(const std::map<std::string, std::strin
     fill_llama(source, out);
   }
   fill_special(source, out);
-  out.chat_template = chat_template_of(source);
+  out.chat_template = chat_template_text(files, source.subject).value_or("");
   return out;
 }
 

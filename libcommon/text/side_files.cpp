@@ -107,4 +107,25 @@ std::string named_token(const Json& config, const char* key) {
   return content->get<std::string>();
 }
 
+Json field(const Json& json, const char* key) {
+  const auto found = json.is_object() ? json.find(key) : json.end();
+  return !json.is_object() || found == json.end() ? Json(nullptr) : *found;
+}
+
+std::optional<std::string> chat_template_text(const SideFiles& files, const std::string& subject) {
+  const auto file = files.find("chat_template.jinja");
+  if (file != files.end()) return file->second;
+  for (const char* name : {"tokenizer_config.json", "chat_template.json"}) {
+    const std::optional<Json> config = parse_side_file(files, name, subject);
+    const Json text = config ? field(*config, "chat_template") : Json(nullptr);
+    if (text.is_string()) return text.get<std::string>();
+    if (!text.is_array()) continue;
+    for (const Json& named : text) {
+      const Json body = field(named, "template");
+      if (field(named, "name") == "default" && body.is_string()) return body.get<std::string>();
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace hone

@@ -42,6 +42,14 @@ std::vector<int32_t> end_ids(const SideFiles& files, const TokenLookup& id_of,
 std::optional<Json> parse_side_file(const SideFiles& files, const std::string& name,
                                     const std::string& subject);
 
+// A member of an object; null where there is none, or no object.
+Json field(const Json& json, const char* key);
+
+// The model's chat template, Jinja: chat_template.jinja, else chat_template of
+// tokenizer_config.json (of several, "default"), else of chat_template.json; as transformers
+// chooses. nullopt where there is none.
+std::optional<std::string> chat_template_text(const SideFiles& files, const std::string& subject);
+
 // bos_token and the like: "<s>" or {"content": "<s>"}; "" where missing.
 std::string named_token(const Json& config, const char* key);
 

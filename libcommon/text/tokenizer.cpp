@@ -13,11 +13,6 @@
 namespace hone {
 namespace {
 
-Json field(const Json& document, const char* key) {
-  const auto found = document.find(key);
-  return found == document.end() ? Json(nullptr) : *found;
-}
-
 const Json& checked_model(const Json& document, const std::string& subject) {
   if (!document.is_object()) throw Error(subject + ": not a JSON object");
   const auto model = document.find("model");

@@ -91,6 +91,23 @@ TEST_CASE("a hostile template ends with an error, soon and in bounded memory") {
   CHECK(fault("{{ " + repeated("(", 1000) + "1" + repeated(")", 1000) + " }}") ==
         "line 1: nested too deep");
   CHECK(fault(repeated("{% if 1 %}", 1000)) == "line 1: nested too deep");
+  // Lists that share lists, lists within lists within lists, and long chains of operators.
+  const std::string doubled =
+      "{% for i in range(60) %}{% set n.l = [n.l, n.l] %}{% set n.m = [n.m, n.m] %}{% endfor %}";
+  const std::string large = "{% set n = namespace(l=['x' * 999999]) %}" + doubled;
+  CHECK(fault(large + "{{ n.l }}") == "line 1: the text becomes too long");
+  CHECK(fault(large + "{{ n.l|tojson }}") == "line 1: the text becomes too long");
+  CHECK(fault("{% set n = namespace(l=[1], m=[1]) %}" + doubled + "{{ n.l == n.m }}") ==
+        "line 1: lists are too long to compare");
+  CHECK(fault("{% set n = namespace(l=[]) %}{% for i in range(30000) %}{% set n.l = [n.l] %}"
+              "{% endfor %}{{ n.l }}") == "line 1: values are nested too deep");
+  CHECK(fault("{{ range(9999)|unique|list }}") == "line 1: a list is too long for this filter");
+  CHECK(fault("{{ ([[1, 2]] * 99999)|sum(start=[]) }}") ==
+        "line 1: a list is too long for this filter");
+  CHECK(fault("{{ 1" + repeated(" + 1", 100000) + " }}") ==
+        "line 1: an expression has too many parts");
+  CHECK(fault("{{ s" + repeated("|trim", 100000) + " }}") ==
+        "line 1: an expression has too many parts");
   CHECK(fault("{{ 9223372036854775807 + 1 }}") == "line 1: '+' makes too large a number");
   CHECK(fault("{{ (-9223372036854775807 - 1) // -1 }}") == "line 1: '/' makes too large a number");
   CHECK(fault("{{ 99999999999999999999 }}") == "line 1: number 99999999999999999999 is too large");
