@@ -1,7 +1,10 @@
-// What the processor says of its caches.
+// What the processor says of its caches, and how far ahead a stream of memory must be asked for.
 #pragma once
 
 #include <unistd.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #include <cstdint>
 
@@ -15,6 +18,24 @@ inline int64_t level1_bytes() {
 #else
   return 0;
 #endif
+}
+
+inline bool is_intel() {
+#if defined(__x86_64__)
+  unsigned most = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(0, &most, &b, &c, &d) && b == signature_INTEL_ebx;
+#else
+  return false;
+#endif
+}
+
+// Bytes ahead of which each line of a stream is asked for into L2; 0: that is left to the
+// processor. Two threads of an Emerald Rapids read 15 GB/s without asking, 26 GB/s 4 KiB ahead and
+// 27 from 8 KiB on; a Zen 4 reads as much without, and asking takes up to a tenth longer.
+inline const int64_t kStreamAhead = is_intel() ? 8192 : 0;
+
+inline void ask_for_stream(const void* line) {
+  if (kStreamAhead > 0) __builtin_prefetch(static_cast<const char*>(line) + kStreamAhead, 0, 2);
 }
 
 }  // namespace hone::cpu

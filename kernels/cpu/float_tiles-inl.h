@@ -41,6 +41,9 @@ HWY_NOINLINE void multiply_bands(const std::byte* bands, int64_t columns, const 
     }
   }
   for (int64_t c = 0; c < columns; c += 2) {
+    HONE_UNROLL for (int b = 0; b < kBands; ++b) {
+      ask_for_stream(bands + (b * columns + c) * kColumnBytes);
+    }
     HONE_UNROLL for (int odd = 0; odd < 2; ++odd) {
       Floats weights[kBands];
       HONE_UNROLL for (int b = 0; b < kBands; ++b) {

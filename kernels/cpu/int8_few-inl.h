@@ -9,6 +9,7 @@
 #define HONE_CPU_INT8_FEW_INL_H_
 #endif
 
+#include "kernels/cpu/caches.h"
 #include "kernels/cpu/int8_run-inl.h"
 
 #if HWY_TARGET != HWY_SCALAR
@@ -66,7 +67,11 @@ struct DotSink {
   }
   HWY_INLINE void step(int64_t part, int64_t parts) const { coming.fetch(part, parts); }
   HWY_INLINE void ask_ahead(const uint8_t* line) const {
-    if constexpr (kT > kTokensThatWait) __builtin_prefetch(line + kTilesAhead);
+    if constexpr (kT > kTokensThatWait) {
+      __builtin_prefetch(line + kTilesAhead);
+    } else {
+      ask_for_stream(line);
+    }
   }
   HWY_INLINE Ints sum(int t) const {
     return kChains == 1 ? sums[t][0] : hn::Add(sums[t][0], sums[t][kChains - 1]);

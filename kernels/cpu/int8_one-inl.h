@@ -158,6 +158,7 @@ class PlainRow {
     const int8_t* const quads = x.quads + run * x.run;
     const Ints sums =
         sum_runs<kAll, has_short_sums<Rows, kBytes>()>(count, [codes, quads](int64_t i) HWY_ATTR {
+          for (int64_t b = 0; b < kBytes; b += kLine) ask_for_stream(codes + i * kBytes + b);
           return multiply_row<Rows, kBytes>(codes + i * kBytes,
                                             quads + i * kBytes * Rows::kPerByte);
         });
