@@ -44,6 +44,7 @@ class CpuBackend final : public Backend {
       : context_{.pool = ThreadPool(threads),
                  .int8_kernels = level.int8,
                  .bf16_products = level.bf16,
+                 .amx = level.amx,
                  .rounded = {},
                  .int8 = {}},
         expands_(level.target == HWY_AVX3 && cpu::has_vbmi()),

@@ -10,19 +10,13 @@
 
 namespace hone::cpu {
 
-// Activations rounded for a matrix, still as floats: values * scale, per token; or in BF16.
-struct RoundedTokens {
-  std::vector<float> values;  // [tokens, columns] on the grid of int8, fp8 or BF16; or
-                              // [tokens, columns / 2] pairs (lane-inl.h)
-  std::vector<float> scale;   // [tokens], of int8 and fp8
-};
-
 // How activations become int8 (int8_input-inl.h).
 struct Int8Layout {
   int64_t columns = 0;
   int64_t run = 0;         // columns that share a scale
   int per_byte = 1;        // codes in a byte of the weight
   bool per_token = false;  // all runs of a token have the same scale
+  bool for_amx = false;    // a token's run in one piece, instead of quads
   bool operator==(const Int8Layout&) const = default;
 };
 
@@ -46,6 +40,14 @@ using LineVector = std::vector<T, AlignedAllocator<T, 64>>;
 template <typename T>
 using PageVector = std::vector<T, AlignedAllocator<T, 4096>>;
 
+// Activations rounded for a matrix, still as floats: values * scale, per token; or in BF16.
+struct RoundedTokens {
+  LineVector<float> values;  // [tokens, columns] on the grid of int8, fp8 or BF16; or
+                             // [tokens, columns / 2] pairs (lane-inl.h); or as
+                             // round_to_tiles of bf16_amx-inl.h lays them out
+  std::vector<float> scale;  // [tokens], of int8 and fp8
+};
+
 struct Int8Tokens {
   Int8Layout layout;
   LineVector<int8_t> quads;
@@ -58,6 +60,7 @@ struct Context {
   ThreadPool pool;
   bool int8_kernels = true;    // false: products of integers go through floats
   bool bf16_products = false;  // there is an instruction for PairLane
+  bool amx = false;            // there are tile registers, and both instructions for them
   // One for each matrix of an op; kept to spare the allocation.
   RoundedTokens rounded[3];
   Int8Tokens int8[3];

@@ -9,7 +9,10 @@
 // one after the other, block after block, so that a block starts at (its first token) * (what one
 // token takes). Where a weight's byte holds `per_byte` codes, one mask picks every per_byte-th code
 // of a vector; quads hold the columns in that order, first those at place 0 of their bytes, then
-// those at place 1 ... Compiled per target.
+// those at place 1 ...
+//
+// Instead of quads, tile registers of AMX take the tokens themselves: blocks have kAmxTokens, and
+// bytes [runs][kAmxTokens][run], a token's in the same order as quads. Compiled per target.
 #if defined(HONE_CPU_INT8_INPUT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_INT8_INPUT_INL_H_
 #undef HONE_CPU_INT8_INPUT_INL_H_
@@ -35,6 +38,12 @@ constexpr int64_t kLongestRun = 128;
 // Tokens whose sums fit the registers beside two vectors of weights and one of activations.
 constexpr int64_t kInt8Tokens = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 12 : 4;
 
+constexpr int64_t kAmxTokens = 16;
+
+inline int64_t block_tokens(const Int8Layout& layout) {
+  return layout.for_amx ? kAmxTokens : kInt8Tokens;
+}
+
 // How wide blocks can be. Products are compiled for each, so there are only some; what stands in
 // the place of tokens that a block does not have is multiplied in vain.
 using Int8Widths =
@@ -53,7 +62,8 @@ void with_width(int64_t tokens, const Body& body) {
   with_width(tokens, body, Int8Widths());
 }
 
-inline int64_t block_width(int64_t tokens) {
+inline int64_t block_width(const Int8Layout& layout, int64_t tokens) {
+  if (layout.for_amx) return kAmxTokens;
   int64_t width = 0;
   with_width(tokens, [&width](auto n) { width = n; });
   return width;
@@ -176,10 +186,10 @@ struct Int8Block {
 
   // Number `index`, of so many tokens in all.
   Int8Block(Int8Tokens& out, int64_t all, int64_t index) : layout(out.layout) {
-    const int64_t first = index * kInt8Tokens;
+    const int64_t first = index * block_tokens(layout);
     const int64_t runs = run_count(layout);
-    tokens = std::min(kInt8Tokens, all - first);
-    width = block_width(tokens);
+    tokens = std::min(block_tokens(layout), all - first);
+    width = block_width(layout, tokens);
     quads = out.quads.data() + first * runs * layout.run;
     scales = out.scales.data() + first * runs;
     sums = out.sums.data() + first * runs;
@@ -195,12 +205,14 @@ struct Int8Block {
   // Run g of all tokens. x: the first of them.
   void round_run_of_each(const float* x, int64_t g) {
     alignas(64) int8_t runs[kInt8Tokens][kLongestRun];
+    int8_t* const block = quads + g * layout.run * width;
     const int64_t begin = g * layout.run;
     const int64_t count = std::min(layout.run, layout.columns - begin);
     for (int64_t t = 0; t < tokens; ++t) {
-      round_one(x + t * layout.columns + begin, count, g * width + t, runs[t]);
+      int8_t* const to = layout.for_amx ? block + t * layout.run : runs[t];
+      round_one(x + t * layout.columns + begin, count, g * width + t, to);
     }
-    place_quads(runs, layout.run, tokens, width, quads + g * layout.run * width);
+    if (!layout.for_amx) place_quads(runs, layout.run, tokens, width, block);
   }
 
  private:
@@ -246,8 +258,9 @@ inline void round_to_int8(ThreadPool& pool, const Int8Layout& layout, const floa
                           int64_t tokens, Int8Tokens& out) {
   const int64_t runs = run_count(layout);
   out.layout = layout;
-  const int64_t blocks = (tokens + kInt8Tokens - 1) / kInt8Tokens;
-  const int64_t room = blocks * kInt8Tokens;
+  const int64_t of_block = block_tokens(layout);
+  const int64_t blocks = (tokens + of_block - 1) / of_block;
+  const int64_t room = blocks * of_block;
   grow(out.quads, room * runs * layout.run + kLongestRun);  // a vector may reach beyond
   grow(out.scales, room * runs);
   grow(out.sums, room * runs + kLanes);  // likewise
@@ -256,17 +269,17 @@ inline void round_to_int8(ThreadPool& pool, const Int8Layout& layout, const floa
     pool.parallel_for(tokens, std::max<int64_t>(1, kRoundGrain / layout.columns),
                       [&](int64_t begin, int64_t end) {
                         for (int64_t t = begin; t < end; ++t) {
-                          Int8Block block(out, tokens, t / kInt8Tokens);
-                          block.share_step(x + t * layout.columns, t % kInt8Tokens);
+                          Int8Block block(out, tokens, t / of_block);
+                          block.share_step(x + t * layout.columns, t % of_block);
                         }
                       });
   }
-  const int64_t together = std::min(tokens, kInt8Tokens);
+  const int64_t together = std::min(tokens, of_block);
   const int64_t grain = std::max<int64_t>(1, kRoundGrain / (layout.run * together));
   pool.parallel_for(blocks * runs, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       Int8Block block(out, tokens, i / runs);
-      block.round_run_of_each(x + i / runs * kInt8Tokens * layout.columns, i % runs);
+      block.round_run_of_each(x + i / runs * of_block * layout.columns, i % runs);
     }
   });
 }

@@ -4,7 +4,8 @@
 //   result += float(sum - zero * sum of the integers) * scale * activation scale  [+ minimum ...]
 //
 // so a token's bytes depend on neither the batch nor the target, nor on the route: one token
-// (int8_one-inl.h), few (int8_few-inl.h) or panels (int8_panel-inl.h). Compiled per target.
+// (int8_one-inl.h), few (int8_few-inl.h), panels (int8_panel-inl.h) or tile registers
+// (int8_amx-inl.h). Compiled per target.
 #if defined(HONE_CPU_INT8_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_INT8_PRODUCT_INL_H_
 #undef HONE_CPU_INT8_PRODUCT_INL_H_
@@ -12,6 +13,7 @@
 #define HONE_CPU_INT8_PRODUCT_INL_H_
 #endif
 
+#include "kernels/cpu/int8_amx-inl.h"
 #include "kernels/cpu/int8_few-inl.h"
 #include "kernels/cpu/int8_one-inl.h"
 #include "kernels/cpu/int8_panel-inl.h"
@@ -30,6 +32,7 @@ class Int8ProductOf final : public Int8Product {
 
   void multiply(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t tokens,
                 float* out, int64_t stride) override {
+    if (x.layout.for_amx) return multiply_in_amx(row, count, x, first, tokens, out, stride);
     if (tokens > kMost) {
       for (int64_t r = 0; r < count; r += kPanelRows) {
         multiply_many(row + r, std::min(kPanelRows, count - r), x, first, tokens, out + r, stride);
@@ -53,6 +56,25 @@ class Int8ProductOf final : public Int8Product {
  private:
   static constexpr int64_t kMost = Rows::kMultiplies ? kFewOfSparse : kFew;  // tokens of few
 
+#if HWY_TARGET == HWY_AVX3
+  void multiply_in_amx(int64_t row, int64_t count, const Int8Tokens& x, int64_t first,
+                       int64_t tokens, float* out, int64_t stride) {
+    const int64_t band_count = (count + kLanes - 1) / kLanes;
+    AmxBands<Rows::kKind>& bands = amx_scratch<Rows::kKind>();
+    bands.resize(band_count, x.layout);
+    for (int64_t band = 0; band < band_count; ++band) {
+      const int64_t from = band * kLanes;
+      for_each_codes(row + from, std::min(count - from, kLanes), x, [&](int64_t run) HWY_ATTR {
+        bands.end_at(band, run) = amx_end(rows_, run);
+        return AmxSink<Rows::zero()>{bands.codes_at(band, run)};
+      });
+    }
+    AmxProduct<Rows::kKind>(bands, Int8Part(x, first), tokens).run(band_count, out, stride);
+  }
+#else
+  void multiply_in_amx(int64_t, int64_t, const Int8Tokens&, int64_t, int64_t, float*, int64_t) {}
+#endif
+
   // Panels of all runs of the rows, then the tokens: a panel's two sides come one after the other.
   void multiply_many(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t tokens,
                      float* out, int64_t stride) {
@@ -71,14 +93,24 @@ class Int8ProductOf final : public Int8Product {
 
   void fill_side(int64_t row, int64_t count, const Int8Tokens& x, int side,
                  Panel<Rows::kKind>* panels) {
+    for_each_codes(row, count, x, [&](int64_t run) HWY_ATTR {
+      panels[run].ends[side] = RunEnd<Rows::kKind>(rows_, run);
+      return PanelSink<Rows::kKind>{panels[run], side};
+    });
+  }
+
+  // The codes of all runs of some rows, each to the sink that sink_of(run) returns.
+  template <class SinkOf>
+  HWY_INLINE void for_each_codes(int64_t row, int64_t count, const Int8Tokens& x,
+                                 const SinkOf& sink_of) {
     rows_.start(row, count);
     stream_.start(row, false);
     const int64_t bytes = x.layout.run / Rows::kPerByte;
     for_each_run(rows_, stream_, run_count(x.layout),
                  [&](const Codes& units, int64_t run) HWY_ATTR {
-                   PanelSink<Rows::kKind> sink{panels[run], side};
-                   give_codes(rows_, rows_.codes(units, run), run, bytes, sink);
-                   panels[run].ends[side] = RunEnd<Rows::kKind>(rows_, run);
+                   const Codes codes = rows_.codes(units, run);
+                   auto sink = sink_of(run);
+                   give_codes(rows_, codes, run, bytes, sink);
                  });
   }
 

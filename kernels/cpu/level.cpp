@@ -7,6 +7,7 @@
 #include "kernels/cpu/targets.h"
 // After targets.h.
 #include "hwy/highway.h"
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/bf16.h"
 
 namespace hone::cpu {
@@ -28,13 +29,16 @@ bool has_avx512_vnni() {
 }
 
 // What this build has and this machine can run, the best first. The instructions that multiply and
-// add four bytes, or two BF16, make a level of their own: Highway's AVX3 does not promise them.
+// add four bytes, or two BF16, make a level of their own, and so do those on tiles: Highway's AVX3
+// does not promise them.
 std::vector<Level> levels() {
   std::vector<Level> here;
   for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
     const std::string name = level_name(target);
     if (target == HWY_AVX3 && has_avx512_vnni()) {
-      here.push_back({.target = target, .name = name + "_vnni", .bf16 = has_bf16_products()});
+      const Level vnni{.target = target, .name = name + "_vnni", .bf16 = has_bf16_products()};
+      if (has_amx()) here.push_back({target, name + "_amx", vnni.int8, vnni.bf16, true});
+      here.push_back(vnni);
     }
     here.push_back({.target = target, .name = name, .int8 = target != HWY_AVX3});
   }

@@ -12,6 +12,7 @@ struct Level {
   std::string name;
   bool int8 = true;   // products of int8 are faster than those of floats
   bool bf16 = false;  // there are products of pairs of BF16
+  bool amx = false;   // many tokens are multiplied in tile registers
 };
 
 Level best_level();

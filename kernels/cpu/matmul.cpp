@@ -14,6 +14,7 @@
 #include "hwy/highway.h"
 #include "kernels/convert.h"
 #include "kernels/cpu/activation-inl.h"
+#include "kernels/cpu/bf16_amx-inl.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/float_tiles-inl.h"
 #include "kernels/cpu/int8_input-inl.h"
@@ -33,10 +34,19 @@ constexpr int64_t kRanges = 32;                 // at most about so many of an o
 // once.
 constexpr int64_t kStretch = 2 * 1024 * 1024;
 
-// The most tokens of an area, which is a block of rows with them: their sums stay in L2.
+// The most tokens of an area, which is a block of rows with them, or several: their sums stay in
+// L2.
 constexpr int64_t kAreaTokens = 528;
-static_assert(kAreaTokens % kGroupTokens == 0 && kAreaTokens % kInt8Tokens == 0);
+// Blocks of an area in tile registers: there each tile of tokens, which L2 has no room for, meets
+// so many rows that it is there in time.
+constexpr int64_t kAmxAreaBlocks = 4;
+static_assert(kAreaTokens % kGroupTokens == 0 && kAreaTokens % kInt8Tokens == 0 &&
+              kAreaTokens % kAmxTokens == 0);
 static_assert(kBlock <= kAreaRows && kBlock % (2 * kLanes) == 0);
+
+// So many tokens are worth tile registers.
+constexpr int64_t kAmxFrom = 16;
+bool uses_amx(const Context& context, int64_t tokens) { return context.amx && tokens >= kAmxFrom; }
 
 // One matrix and the tokens that it meets.
 struct Product {
@@ -44,6 +54,7 @@ struct Product {
   const float* x;                      // [tokens, columns], rounded where the weight asks for it
   const float* token_scale = nullptr;  // [tokens] or null
   bool pairs = false;                  // x and weight: PairLane instead of FloatLane
+  bool in_tiles = false;               // pairs: x as round_to_tiles lays it out
   const Int8Tokens* int8 = nullptr;    // instead of x and token_scale
   Int8Kernel kernel = {};
 };
@@ -52,20 +63,23 @@ bool rounds_to_fp8(const WeightView& w) { return w.packed_bits == 0 && w.type ==
 
 // How a weight wants its activations.
 struct Rounding {
-  enum class Kind { kNone, kToken, kRuns, kInt8, kBF16, kPairs } kind = Kind::kNone;
+  enum class Kind { kNone, kToken, kRuns, kInt8, kBF16, kPairs, kTilePairs } kind = Kind::kNone;
   bool fp8 = false;
   Int8Layout layout = {};
   bool operator==(const Rounding&) const = default;
 
-  Rounding(const WeightView& w, const Int8Kernel& kernel, bool pairs) {
-    if (rounds_to_bf16(w)) kind = pairs ? Kind::kPairs : Kind::kBF16;
+  Rounding(const Context& context, const WeightView& w, const Product& product, int64_t tokens) {
+    if (rounds_to_bf16(w)) {
+      kind = !product.pairs ? Kind::kBF16 : context.amx ? Kind::kTilePairs : Kind::kPairs;
+    }
     if (!w.quantize_input && !rounds_in_runs(w)) return;
     fp8 = w.quantize_input && rounds_to_fp8(w);
     kind = w.quantize_input ? Kind::kToken : Kind::kRuns;
     layout = {.columns = w.columns, .run = input_run(w), .per_token = w.quantize_input};
-    if (!kernel.make) return;
+    if (!product.kernel.make) return;
     kind = Kind::kInt8;
-    layout.per_byte = kernel.per_byte;
+    layout.per_byte = product.kernel.per_byte;
+    layout.for_amx = uses_amx(context, tokens);
   }
 };
 
@@ -117,6 +131,10 @@ void round_to_pairs(ThreadPool& pool, const WeightView& w, const float* x, int64
   });
 }
 
+#if HWY_TARGET != HWY_AVX3
+void round_to_tiles(ThreadPool&, int64_t, const float*, int64_t, LineVector<float>&) {}  // likewise
+#endif
+
 // To BF16, as floats.
 void round_to_bf16(ThreadPool& pool, const WeightView& w, const float* x, int64_t tokens,
                    RoundedTokens& out) {
@@ -146,7 +164,7 @@ struct Products {
       if ((w.quantize_input || rounds_in_runs(w)) && context.int8_kernels && !rounds_to_fp8(w)) {
         each[i].kernel = choose_int8_kernel(w);
       }
-      roundings.emplace_back(w, each[i].kernel, pairs);
+      roundings.emplace_back(context, w, each[i], tokens);
       int source = 0;
       while (!(roundings[source] == roundings[i])) ++source;
       if (source == i) round(context, w, x, tokens, roundings[i], i);
@@ -168,6 +186,9 @@ struct Products {
     }
     if (rounding.kind == Kind::kBF16) round_to_bf16(pool, w, x, tokens, context.rounded[slot]);
     if (rounding.kind == Kind::kPairs) round_to_pairs(pool, w, x, tokens, context.rounded[slot]);
+    if (rounding.kind == Kind::kTilePairs) {
+      round_to_tiles(pool, w.columns, x, tokens, context.rounded[slot].values);
+    }
   }
 
   static void take(const Context& context, const Rounding& rounding, int slot, Product& product) {
@@ -178,15 +199,28 @@ struct Products {
       return;
     }
     product.x = context.rounded[slot].values.data();
+    product.in_tiles = rounding.kind == Kind::kTilePairs;
     if (rounding.kind == Kind::kToken) product.token_scale = context.rounded[slot].scale.data();
   }
 };
 
-// Results of an area: token(t)[r]; of one token, room for as many rows as there are values.
-struct Sums {
-  alignas(64) float values[kAreaTokens * kBlock];
+// Results of an area: token(t)[r]; of one token, room for as many rows as there are values. Memory
+// that a thread keeps, for each matrix of a gated product.
+class Sums {
+ public:
+  static constexpr int64_t kRoom = kAreaTokens * kAmxAreaBlocks * kBlock;
 
-  float* token(int64_t t) { return values + t * kBlock; }
+  explicit Sums(int64_t stride, int matrix = 0) : stride_(stride) {
+    thread_local LineVector<float> memory[2];
+    grow(memory[matrix], kRoom);
+    values_ = memory[matrix].data();
+  }
+  float* token(int64_t t) const { return values_ + t * stride_; }
+  int64_t stride() const { return stride_; }
+
+ private:
+  float* values_;
+  int64_t stride_;
 };
 
 // A product with what a thread needs of its own.
@@ -198,20 +232,22 @@ class Multiplier {
     if (product.int8) int8_ = product.kernel.make(w, std::min(end * kBlock, w.rows), tokens);
   }
 
-  void multiply(const Area& area, Sums& sums) const {
+  void multiply(const Area& area, const Sums& sums) const {
+    const SumsView view{sums.token(0), sums.stride()};
     if (int8_) {
-      int8_->multiply(area.row, area.rows, *product_.int8, area.token, area.tokens, sums.values,
-                      kBlock);
+      int8_->multiply(area.row, area.rows, *product_.int8, area.token, area.tokens, view.at,
+                      view.stride);
       return;
     }
     const WeightView& w = product_.weight.weight();
+    if (product_.in_tiles) return multiply_in_tiles(w, area, view);
     if (w.tiles) {
       const auto multiply =
           w.type == DType::kBF16 ? multiply_float_tiles<BF16Tiles> : multiply_float_tiles<F16Tiles>;
-      return multiply(w, product_.x, area, {sums.values, kBlock});
+      return multiply(w, product_.x, area, view);
     }
     const auto multiply = product_.pairs ? multiply_lanes<PairLane> : multiply_lanes<FloatLane>;
-    multiply(product_.weight, product_.x, area, {sums.values, kBlock});
+    multiply(product_.weight, product_.x, area, view);
     if (!product_.token_scale) return;
     for (int64_t t = 0; t < area.tokens; ++t) {
       for (int64_t r = 0; r < area.rows; ++r) {
@@ -221,6 +257,14 @@ class Multiplier {
   }
 
  private:
+#if HWY_TARGET == HWY_AVX3
+  void multiply_in_tiles(const WeightView& w, const Area& area, SumsView sums) const {
+    TilePairs(w, product_.x).multiply(area, sums);
+  }
+#else
+  static void multiply_in_tiles(const WeightView&, const Area&, SumsView) {}  // never chosen
+#endif
+
   const Product& product_;
   std::unique_ptr<Int8Product> int8_;
 };
@@ -242,10 +286,17 @@ struct Areas {
   int64_t rows;   // of an area
   int64_t grain;  // blocks in a range
 
-  Areas(int64_t token_count, int64_t blocks, int64_t columns, int64_t threads)
+  Areas(const Context& context, int64_t token_count, int64_t blocks, int64_t columns)
       : tokens(token_count),
-        rows(token_count == 1 ? kAreaTokens * kBlock : kBlock),
-        grain(block_grain(blocks, columns, token_count, threads)) {}
+        rows(kBlock),
+        grain(block_grain(blocks, columns, token_count, context.pool.threads())) {
+    if (tokens == 1) rows = Sums::kRoom;
+    if (uses_amx(context, tokens)) {
+      rows = kAmxAreaBlocks * kBlock;
+      grain = (grain + kAmxAreaBlocks - 1) / kAmxAreaBlocks * kAmxAreaBlocks;
+    }
+  }
+  Sums sums(int matrix = 0) const { return Sums(rows, matrix); }
 
   // Calls body(area) for every area of the blocks [begin, end).
   template <class Body>
@@ -271,7 +322,7 @@ struct Epilogue {
   int64_t residual_stride;
 };
 
-void finish(const Epilogue& e, const Area& area, Sums& sums) {
+void finish(const Epilogue& e, const Area& area, const Sums& sums) {
   for (int64_t t = 0; t < area.tokens; ++t) {
     float* const values = sums.token(t);
     for (int64_t r = 0; e.bias && r < area.rows; ++r) values[r] += e.bias[area.row + r];
@@ -301,9 +352,9 @@ void matmul(BackendContext& opaque, const MatmulArgs& args) {
                           .residual = args.residual,
                           .residual_stride = w.rows};
   const int64_t blocks = block_count(w.rows);
-  const Areas areas(args.tokens, blocks, w.columns, context.pool.threads());
+  const Areas areas(context, args.tokens, blocks, w.columns);
   context.pool.parallel_for(blocks, areas.grain, [&](int64_t begin, int64_t end) {
-    Sums sums;
+    const Sums sums = areas.sums();
     const Multiplier multiplier(products.each[0], end, args.tokens);
     areas.for_each(begin, end, w.rows, [&](const Area& area) {
       multiplier.multiply(area, sums);
@@ -320,10 +371,10 @@ void gated_matmul(BackendContext& opaque, const GatedMatmulArgs& args) {
   const WeightView* const weights[] = {&args.gate, &args.up};
   const Products products(context, weights, 2, args.x, args.tokens);
   const int64_t blocks = block_count(rows);
-  const Areas areas(args.tokens, blocks, 2 * args.gate.columns, context.pool.threads());
+  const Areas areas(context, args.tokens, blocks, 2 * args.gate.columns);
   context.pool.parallel_for(blocks, areas.grain, [&](int64_t begin, int64_t end) {
-    Sums gates;
-    Sums ups;
+    const Sums gates = areas.sums();
+    const Sums ups = areas.sums(1);
     const Multiplier gate(products.each[0], end, args.tokens);
     const Multiplier up(products.each[1], end, args.tokens);
     areas.for_each(begin, end, rows, [&](const Area& area) {
@@ -347,9 +398,9 @@ void qkv_matmul(BackendContext& opaque, const QkvMatmulArgs& args) {
   const Products products(context, weights, 3, args.x, args.tokens);
   int64_t first[4] = {0};  // blocks of the three matrices, one after the other
   for (int i = 0; i < 3; ++i) first[i + 1] = first[i] + block_count(args.weight[i].rows);
-  const Areas areas(args.tokens, first[3], columns, context.pool.threads());
+  const Areas areas(context, args.tokens, first[3], columns);
   context.pool.parallel_for(first[3], areas.grain, [&](int64_t begin, int64_t end) {
-    Sums sums;
+    const Sums sums = areas.sums();
     for (int i = 0; i < 3; ++i) {
       const int64_t rows = args.weight[i].rows;
       const Epilogue epilogue{.out = args.out[i],

@@ -19,6 +19,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/cpu/amx-inl.h"
 #include "kernels/cpu/int8_run-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -116,11 +117,45 @@ double MultiplyBytes(int64_t rounds, double* operations) {
 #endif
 }
 
+// The same of tile registers, each sum in turns: of int8, or of pairs of BF16. 0 where the target
+// has none.
+template <bool kInt8>
+double MultiplyTiles(int64_t rounds, double* operations) {
+#if HWY_TARGET == HWY_AVX3
+  using namespace cpu::HWY_NAMESPACE;
+  const AmxShapes shapes(kAmxRows, kAmxRowBytes, kAmxRows);
+  clear_tile<4>(), clear_tile<6>();
+  for (int64_t round = 0; round < rounds; ++round) {
+    if constexpr (kInt8) {
+      add_int8_tiles<0, 4, 6>(), add_int8_tiles<1, 4, 6>();
+      add_int8_tiles<2, 4, 6>(), add_int8_tiles<3, 4, 6>();
+    } else {
+      add_bf16_tiles<0, 4, 6>(), add_bf16_tiles<1, 4, 6>();
+      add_bf16_tiles<2, 4, 6>(), add_bf16_tiles<3, 4, 6>();
+    }
+  }
+  constexpr int64_t kDepth = kInt8 ? kAmxRowBytes : kAmxRowBytes / 2;
+  *operations = static_cast<double>(rounds) * 4 * 2 * kAmxRows * kAmxRows * kDepth;
+#else
+  *operations = 0;
+#endif
+  return static_cast<double>(rounds);
+}
+
+double MultiplyInt8Tiles(int64_t rounds, double* operations) {
+  return MultiplyTiles<true>(rounds, operations);
+}
+double MultiplyBf16Tiles(int64_t rounds, double* operations) {
+  return MultiplyTiles<false>(rounds, operations);
+}
+
 }  // namespace hone::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace hone {
+HWY_EXPORT(MultiplyInt8Tiles);
+HWY_EXPORT(MultiplyBf16Tiles);
 HWY_EXPORT(SumWords);
 HWY_EXPORT(MultiplyAdd);
 HWY_EXPORT(MultiplyPairs);
@@ -131,6 +166,7 @@ namespace {
 constexpr int kPasses = 5;
 constexpr int64_t kAheadBytes[] = {0, 4096};  // two ways to read; the better one counts
 constexpr int64_t kGrainWords = 1 << 17;  // 1 MiB: large against a cache, small against the array
+constexpr int64_t kTileRounds = 500'000;  // 20 ms
 volatile double sink;                     // keeps results alive
 
 double seconds_now() {
@@ -165,14 +201,13 @@ int64_t bounded_bytes(int64_t wanted) {
 
 // Operations per second of all threads; body(rounds, &operations) is one thread's part.
 template <typename Body>
-double peak(ThreadPool& pool, const Body& body) {
-  constexpr int64_t kRounds = 2'000'000;
+double peak(ThreadPool& pool, const Body& body, int64_t rounds = 2'000'000) {
   double best = 0;
   for (int pass = 0; pass < kPasses; ++pass) {
     std::vector<double> operations(static_cast<size_t>(pool.threads()));
     const double start = seconds_now();
     pool.parallel_for(pool.threads(), 1, [&](int64_t begin, int64_t) {
-      sink = body(kRounds, &operations[static_cast<size_t>(begin)]);
+      sink = body(rounds, &operations[static_cast<size_t>(begin)]);
     });
     const double seconds = seconds_now() - start;
     double sum = 0;
@@ -234,10 +269,21 @@ MachinePeaks probe_machine(int threads, int64_t array_bytes) {
   const auto bytes = [](int64_t rounds, double* operations) {
     return HWY_DYNAMIC_DISPATCH(MultiplyBytes)(rounds, operations);
   };
-  return {.read_bytes_per_second = read,
-          .flops_per_second = peak(pool, floats),
-          .bf16_flops_per_second = level.bf16 ? peak(pool, pairs) : 0,
-          .int8_operations_per_second = level.int8 ? peak(pool, bytes) : 0};
+  const auto int8_tiles = [](int64_t rounds, double* operations) {
+    return HWY_DYNAMIC_DISPATCH(MultiplyInt8Tiles)(rounds, operations);
+  };
+  const auto bf16_tiles = [](int64_t rounds, double* operations) {
+    return HWY_DYNAMIC_DISPATCH(MultiplyBf16Tiles)(rounds, operations);
+  };
+  MachinePeaks peaks{.read_bytes_per_second = read, .flops_per_second = peak(pool, floats)};
+  if (level.amx) {
+    peaks.bf16_flops_per_second = peak(pool, bf16_tiles, kTileRounds);
+    peaks.int8_operations_per_second = peak(pool, int8_tiles, kTileRounds);
+  } else {
+    if (level.bf16) peaks.bf16_flops_per_second = peak(pool, pairs);
+    if (level.int8) peaks.int8_operations_per_second = peak(pool, bytes);
+  }
+  return peaks;
 }
 
 }  // namespace hone

@@ -108,11 +108,13 @@ std::vector<OptionDecl> session_options(CommonOptions& common) {
        .given = &common.gpu_layers_given},
       {.flags = "--compute",
        .value = "KIND",
-       .help = "Arithmetic of weights stored in 8 bits or fewer: int8 rounds activations to "
-               "int8, a scale for every 32 to 128 of them, and is several times faster; f32 "
-               "does not; auto is int8, but f32 with --device ref. bf16 is auto and, for weights "
-               "stored in bf16, rounds activations to bf16, which speeds up the prefill on "
-               "processors with AVX512-BF16 (Zen 4: nearly twice as fast); on a GPU it is auto.",
+       .help =
+           "Arithmetic of weights stored in 8 bits or fewer: int8 rounds activations to "
+           "int8, a scale for every 32 to 128 of them, and is several times faster; f32 "
+           "does not; auto is int8, but f32 with --device ref. bf16 is auto and, for weights "
+           "stored in bf16, rounds activations to bf16, which speeds up the prefill on "
+           "processors with AVX512-BF16 (Zen 4: nearly twice as fast) or AMX (five times); on a "
+           "GPU it is auto.",
        .target = &common.compute,
        .choices = {"auto", "f32", "int8", "bf16"}},
       {.flags = "--kv-type",

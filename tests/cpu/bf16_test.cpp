@@ -25,7 +25,7 @@ WeightView bf16_matrix(const std::vector<uint16_t>& elements, int64_t columns) {
 }
 
 bool has_instruction(const std::string& level) {
-  return level == "avx3_vnni" && cpu::has_bf16_products();
+  return has_vnni(level) && cpu::has_bf16_products();
 }
 
 }  // namespace

@@ -23,11 +23,16 @@ inline std::unique_ptr<Backend> open_level(const std::string& level, int threads
 // Those of Highway's targets that this build and machine have.
 inline std::vector<std::string> levels() {
   std::vector<std::string> here;
-  for (const char* level :
-       {"avx3_vnni", "avx3", "avx2", "sse4", "neon", "ppc8", "wasm", "emu128", "scalar"}) {
+  for (const char* level : {"avx3_amx", "avx3_vnni", "avx3", "avx2", "sse4", "neon", "ppc8", "wasm",
+                            "emu128", "scalar"}) {
     if (open_level(level, 1)) here.push_back(level);
   }
   return here;
+}
+
+// With AVX-512, the instructions that multiply four bytes, or two BF16, and maybe more.
+inline bool has_vnni(const std::string& level) {
+  return level == "avx3_vnni" || level == "avx3_amx";
 }
 
 struct Level {

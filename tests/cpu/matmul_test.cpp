@@ -30,9 +30,10 @@ struct Shape {
   int64_t tokens;
 };
 // Rows around tiles of 4 and blocks of 16; tokens around tiles of 2 and 4, around what the integers
-// of a few tokens are laid out for, 6, 8 and 12, and twice that.
-constexpr Shape kShapes[] = {{1, 1}, {4, 2},  {5, 3},  {3, 4},  {17, 5}, {7, 6},  {9, 7},  {6, 8},
-                             {2, 9}, {15, 1}, {16, 1}, {33, 1}, {1, 12}, {2, 13}, {1, 24}, {1, 25}};
+// of a few tokens are laid out for, 6, 8 and 12, and twice that; around the 16 of a tile register.
+constexpr Shape kShapes[] = {{1, 1},  {4, 2},  {5, 3},  {3, 4},  {17, 5},  {7, 6},
+                             {9, 7},  {6, 8},  {2, 9},  {15, 1}, {16, 1},  {33, 1},
+                             {1, 12}, {2, 13}, {1, 24}, {1, 25}, {34, 16}, {3, 17}};
 
 // Where a level is further from the reference than it may be.
 std::string check_shape(const std::vector<Level>& levels, const Storage& storage, int64_t columns,
@@ -62,7 +63,7 @@ std::string check_company(Backend& backend, const WeightView& w, const std::vect
       return "token " + std::to_string(t) + " alone";
     }
   }
-  for (const int64_t few : {5, 7, 13, 24, 25, 26, 27, 28}) {
+  for (const int64_t few : {5, 7, 8, 13, 16, 24, 25, 26, 27, 28}) {
     const std::span<const float> in_batch(batch.data(), few * w.rows);
     if (!tolerance::same_bytes(product(backend, w, x, few), in_batch)) {
       return "the first " + std::to_string(few) + " tokens";
@@ -121,6 +122,30 @@ TEST_CASE("matmul: a token alone gives the bytes it gives in a batch") {
       const StoredMatrix& matrix = level.name.starts_with("avx3") ? high : low;
       CHECK_MESSAGE(check_company(*level.backend, matrix.view(), x, tokens) == "",
                     level.name << " " << storage.name);
+    }
+  }
+}
+
+// Tile registers take blocks of 16 tokens, four at a time, and areas of 128 rows.
+TEST_CASE("matmul: a token alone gives the bytes it gets among many in tile registers") {
+  const auto backend = open_level("avx3_amx", 2);
+  if (!backend) {
+    MESSAGE("skipped: no AMX here");
+    return;
+  }
+  const int64_t rows = 166, tokens = 150;
+  for (const Storage& storage : host_storages()) {
+    if (!storage.int8_input && !storage.quantize_input && !storage.bf16_input) continue;
+    const int64_t least = 600;
+    const int64_t columns = (least + storage.step() - 1) / storage.step() * storage.step();
+    const StoredMatrix matrix(storage, rows, columns, 3);
+    const std::vector<float> x = normal_floats(tokens * columns, 4);
+    const std::vector<float> batch = product(*backend, matrix.view(), x, tokens);
+    for (const int64_t t : {0, 15, 16, 63, 64, 127, 128, 149}) {
+      const std::vector<float> token(x.begin() + t * columns, x.begin() + (t + 1) * columns);
+      const std::span<const float> in_batch(batch.data() + t * rows, rows);
+      CHECK_MESSAGE(tolerance::same_bytes(product(*backend, matrix.view(), token, 1), in_batch),
+                    storage.name << " " << t);
     }
   }
 }
