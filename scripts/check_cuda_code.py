@@ -177,10 +177,13 @@ def main():
     arguments = [a for a in sys.argv[1:] if not a.startswith("--")]
     root = Path(__file__).resolve().parent.parent
     code = Path(arguments[0]) if arguments else root / "build/release/kernels/cuda/code"
-    cubins = sorted(code.glob("*.cubin"))
-    if not cubins:
+    if not code.is_dir():
         print("cuda code: skipped: no nvcc")
         return 0
+    cubins = sorted(code.glob("*.cubin"))
+    if not cubins:
+        print(f"cuda code: nothing in {code}: was it nvcc that made the objects?")
+        return 1
     table, faults = {}, 0
     for cubin in cubins:
         architecture = architecture_of(cubin)

@@ -181,7 +181,7 @@ class AmxProduct {
 
   template <int kTiles>
   void multiply_corner(const Corner& corner) {
-    std::fill_n(results_[0][0], sizeof results_ / sizeof(float), 0.0f);
+    std::memset(results_, 0, sizeof results_);
     AmxStep<kKind> before;
     for (int64_t run = 0; run < part_.runs; ++run) {
       const int64_t at = corner.token * part_.runs + run * kAmxTokens;
@@ -216,11 +216,14 @@ class AmxProduct {
     const auto& waiting = sums_[turn_];
     turn_ = 1 - turn_;
     for (int64_t b = 0; b * kAmxTokens < corner.tokens; ++b) {
-      if (multiplies) multiply_block<kTiles>(step.tokens, sums_[turn_][b]);
-      const int64_t tokens = std::min(kAmxTokens, corner.tokens - b * kAmxTokens);
-      if (before.codes) waiting[b].add(before, end, tokens);
-      step.advance(part_);
-      before.advance(part_);
+      if (multiplies) {
+        multiply_block<kTiles>(step.tokens, sums_[turn_][b]);
+        step.advance(part_);
+      }
+      if (before.codes) {
+        waiting[b].add(before, end, std::min(kAmxTokens, corner.tokens - b * kAmxTokens));
+        before.advance(part_);
+      }
     }
   }
 
