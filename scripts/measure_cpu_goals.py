@@ -149,22 +149,19 @@ def write_pruned(lab, pruning, scheme, path):
     lab.runner.run(["bash", "-c", "set -o pipefail; " + " | ".join(words)], measured=False)
 
 
+def prefill_row(lab, kind):
+    return lab.hone().measure(lab.models.path(CONTESTS[kind][0]), prefill=lab.options.prompt,
+                              decode="none", depth=0, repetitions=2)
+
+
 def prefill_of_peak(kind):
-    def values(lab):
-        hone, path = lab.hone(), lab.models.path(CONTESTS[kind][0])
-        return lab.alone(lambda: 100 * hone.measure(path, prefill=lab.options.prompt, decode="none",
-                                                    depth=0, repetitions=2)["share_of_peak"])
-    return values
+    return lambda lab: lab.alone(lambda: 100 * prefill_row(lab, kind)["share_of_peak"])
 
 
 def prefill_of_vnni(kind):
     """Whatever multiplies: tile registers, where there are some, may exceed that peak."""
-    def values(lab):
-        hone, path = lab.hone(), lab.models.path(CONTESTS[kind][0])
-        return [100 * prefill / peak for prefill, peak in lab.rounds(
-            lambda: hone.measure(path, prefill=lab.options.prompt, decode="none", depth=0,
-                                 repetitions=2)["gflops"], lab.vnni)]
-    return values
+    return lambda lab: [100 * prefill / peak for prefill, peak in lab.rounds(
+        lambda: prefill_row(lab, kind)["gflops"], lab.vnni)]
 
 
 def eight_sequences(lab):

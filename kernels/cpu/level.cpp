@@ -36,9 +36,11 @@ std::vector<Level> levels() {
   for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
     const std::string name = level_name(target);
     if (target == HWY_AVX3 && has_avx512_vnni()) {
-      const Level vnni{.target = target, .name = name + "_vnni", .bf16 = has_bf16_products()};
-      if (has_amx()) here.push_back({target, name + "_amx", vnni.int8, vnni.bf16, true});
-      here.push_back(vnni);
+      const bool bf16 = has_bf16_products();
+      if (has_amx()) {
+        here.push_back({.target = target, .name = name + "_amx", .bf16 = bf16, .amx = true});
+      }
+      here.push_back({.target = target, .name = name + "_vnni", .bf16 = bf16});
     }
     here.push_back({.target = target, .name = name, .int8 = target != HWY_AVX3});
   }

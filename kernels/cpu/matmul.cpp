@@ -132,7 +132,8 @@ void round_to_pairs(ThreadPool& pool, const WeightView& w, const float* x, int64
 }
 
 #if HWY_TARGET != HWY_AVX3
-void round_to_tiles(ThreadPool&, int64_t, const float*, int64_t, LineVector<float>&) {}  // likewise
+// Never chosen.
+void round_to_tiles(ThreadPool&, int64_t, const float*, int64_t, LineVector<float>&) {}
 #endif
 
 // To BF16, as floats.
