@@ -24,7 +24,7 @@ LDMATRIX = r"ldmatrix\.sync\.aligned\.m8n8\.x4"
 # Of every kernel on an architecture that has them.
 DEPENDENT_LAUNCH = [r"griddepcontrol\.wait", r"griddepcontrol\.launch_dependents"]
 # Of kernels that read fp8, from 89 on.
-FP8_KERNELS, FP8 = r"(matvec|few)\w*_kernel<\(Form\)4", r"cvt\.rn\.f16x2\.e4m3x2"
+FP8_KERNELS, FP8 = r"(matvec|few)\w*_kernel<\(Form\)[49]", r"cvt\.rn\.f16x2\.e4m3x2"
 
 # Kernel (as demangled, without "hone::cuda::"), most registers a thread may have, instructions, and
 # bytes of spills on architectures that it is not tuned for (all but Hopper), where there are few. The
@@ -59,12 +59,12 @@ KERNELS = [
     (r"float_kernel", 48, [r"fma\.rn\.f32"]),
     # Weights streamed through shared memory into tensor cores.
     (r"matvec_f32_kernel", 64, [r"fma\.rn\.f32"]),
-    (r"matvec(_split)?_kernel<\(Form\)[5-8]", 176, [CP_ASYNC, r"mma\.sp"]),
+    (r"matvec(_split)?_kernel<\(Form\)[5-9]", 176, [CP_ASYNC, r"mma\.sp"]),
     (r"matvec_split_kernel", 176, [CP_ASYNC, MMA_16]),
     (r"matvec_kernel", 144, [CP_ASYNC, MMA_16], 24),
     (r"(expand|embed_sparse)_kernel", 48, [VECTOR_LOAD]),
-    (r"expand_integers_kernel", 40, [VECTOR_STORE]),
-    (r"embed_integers_kernel", 32, []),
+    (r"expand_codes_kernel", 40, [VECTOR_STORE]),
+    (r"embed_codes_kernel", 32, []),
     (r"few_kernel", 255, [CP_ASYNC, MMA_16]),
     # Attention: a block fills a multiprocessor.
     (r"decode_kernel<\(DType\)", 255, [CP_ASYNC, MMA_16]),

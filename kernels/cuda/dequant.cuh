@@ -12,16 +12,25 @@
 namespace hone::cuda {
 
 // Elements as matrix products read them: weights.h.
-enum class Form { kF16, kBF16, kI8, kI4, kF8, kSparseF16, kSparseBF16, kSparseI8, kSparseI4 };
+enum class Form {
+  kF16,
+  kBF16,
+  kI8,
+  kI4,
+  kF8,
+  kSparseF16,
+  kSparseBF16,
+  kSparseI8,
+  kSparseI4,
+  kSparseF8
+};
 
 constexpr bool is_sparse(Form form) { return form >= Form::kSparseF16; }  // 2:4
 constexpr bool is_brain(Form form) { return form == Form::kBF16 || form == Form::kSparseBF16; }
 
-constexpr bool is_sparse_integer(Form form) { return form >= Form::kSparseI8; }
-
 constexpr int segment_columns(Form form) {  // of 64 bytes of a row
   if (form == Form::kSparseI4) return 256;
-  if (form == Form::kI4 || form == Form::kSparseI8) return 128;
+  if (form == Form::kI4 || form == Form::kSparseI8 || form == Form::kSparseF8) return 128;
   return form == Form::kF16 || form == Form::kBF16 ? 32 : 64;
 }
 
@@ -40,14 +49,22 @@ __device__ __forceinline__ CodeOffset code_offset(float zero) {
           both_halves(simt::f16(-(64 + kStoredOffset + zero)))};
 }
 
-// Eight codes q + 8 of a word: pairs of elements (0, 4), (1, 5), (2, 6), (3, 7).
-__device__ __forceinline__ void decode_i4(uint32_t word, CodeOffset offset, uint32_t (&out)[4]) {
+// Codes q + 8 of a word: pairs of elements (0, 4), (1, 5).
+__device__ __forceinline__ void decode_four_i4(uint32_t word, CodeOffset offset,
+                                               uint32_t (&out)[2]) {
   constexpr uint32_t k1024 = 0x64006400, kSixteenth = 0x2c002c00;
+  out[0] = simt::f16x2_sub(simt::and_or(word, 0x000f000f, k1024), offset.low);
+  out[1] = simt::f16x2_fma(simt::and_or(word, 0x00f000f0, k1024), kSixteenth, offset.high);
+}
+
+// All eight: pairs (0, 4), (1, 5), (2, 6), (3, 7).
+__device__ __forceinline__ void decode_i4(uint32_t word, CodeOffset offset, uint32_t (&out)[4]) {
 #pragma unroll
   for (int i = 0; i < 4; i += 2) {
-    out[i] = simt::f16x2_sub(simt::and_or(word, 0x000f000f, k1024), offset.low);
-    out[i + 1] = simt::f16x2_fma(simt::and_or(word, 0x00f000f0, k1024), kSixteenth, offset.high);
-    word >>= 8;
+    uint32_t pairs[2];
+    decode_four_i4(word >> 4 * i, offset, pairs);
+    out[i] = pairs[0];
+    out[i + 1] = pairs[1];
   }
 }
 

@@ -139,15 +139,26 @@ void launch_scaled(Context& context, const MatvecArgs& args) {
   }
 }
 
+template <Form F>
+void launch_sparse_scaled(Context& context, const MatvecArgs& args) {
+  if (args.groups <= 1 && !args.matrix[0].zeros) {
+    launch_form<F, Scaling::kRow>(context, args);
+  } else {
+    launch_form<F, Scaling::kWord>(context, args);
+  }
+}
+
 void launch_sparse(Context& context, const MatvecArgs& args, const WeightView& weight) {
-  if (weight.packed_bits == 4) return launch_form<Form::kSparseI4, Scaling::kWord>(context, args);
+  if (weight.packed_bits == 4) return launch_sparse_scaled<Form::kSparseI4>(context, args);
   switch (weight.type) {
     case DType::kI8:
-      return launch_form<Form::kSparseI8, Scaling::kWord>(context, args);
+      return launch_sparse_scaled<Form::kSparseI8>(context, args);
+    case DType::kF8E4M3:
+      return launch_sparse_scaled<Form::kSparseF8>(context, args);
     case DType::kF16:
-      return launch_form<Form::kSparseF16, Scaling::kNone>(context, args);
+      return launch_form<Form::kSparseF16, Scaling::kRow>(context, args);
     case DType::kBF16:
-      return launch_form<Form::kSparseBF16, Scaling::kNone>(context, args);
+      return launch_form<Form::kSparseBF16, Scaling::kRow>(context, args);
     default:
       CHECK(!"a 2:4 matrix that place() does not make");
   }

@@ -177,14 +177,16 @@ constexpr int64_t kPrefetchBytes = 16 << 20;
 // ---- Launches. kMostStages: of each warp's ring; kStrips: of each row.
 template <int kMostStages, int kStrips, int kL2>
 struct MatvecTuning {
-  // Two blocks shall fit into a multiprocessor with 14336 columns.
-  static constexpr int stages(Scaling scaling) {
-    return scaling == Scaling::kWord ? kMostStages - 1 : kMostStages;
+  // Two blocks shall fit into a multiprocessor with 14336 columns; of 2:4 int4, whose stages hold
+  // half as much again, with 8192.
+  static constexpr int stages(Form form, Scaling scaling) {
+    if (scaling != Scaling::kWord) return kMostStages;
+    return form == Form::kSparseI4 ? kMostStages - 2 : kMostStages - 1;
   }
 
   template <Form F, Scaling kScaling>
   static int64_t shared_bytes(const MatvecArgs& args, int tokens) {
-    return shared_of(sizeof(Stage<F, kScaling>) * stages(kScaling) * kStrips, args.row_stride,
+    return shared_of(sizeof(Stage<F, kScaling>) * stages(F, kScaling) * kStrips, args.row_stride,
                      segment_columns(F), kStrips, tokens, args.gated ? 2 : 1)
         .bytes;
   }
@@ -207,7 +209,7 @@ struct MatvecTuning {
     const int64_t blocks = std::min<int64_t>(
         args.tiles, resident(context.device, shared) * context.device.multiprocessors);
     args.prefetch = prefetch_segments(prefetch_bytes, blocks);
-    simt::launch(matvec_kernel<F, kScaling, kTokenTiles, stages(kScaling), kStrips, kL2>,
+    simt::launch(matvec_kernel<F, kScaling, kTokenTiles, stages(F, kScaling), kStrips, kL2>,
                  {static_cast<unsigned>(blocks)}, {kStrips * kWarpSize},
                  static_cast<size_t>(shared), context.stream, args);
   }
@@ -219,7 +221,7 @@ struct MatvecTuning {
   static int64_t split_shared_bytes(const MatvecArgs& args, int tokens) {
     constexpr int64_t kStatic = 256;  // the factors, which are not part of the launch's
     const int64_t segments = args.row_stride / kSegmentBytes;
-    return static_cast<int64_t>(sizeof(Stage<F, kScaling>)) * stages(kScaling) * kWarps +
+    return static_cast<int64_t>(sizeof(Stage<F, kScaling>)) * stages(F, kScaling) * kWarps +
            (segments + kStrips - 1) / kStrips * segment_columns(F) * 4 * tokens + kStatic;
   }
 
@@ -241,7 +243,7 @@ struct MatvecTuning {
     auto* const counters = reinterpret_cast<unsigned*>(
         context.counters.reserve(sizeof(unsigned) * static_cast<size_t>(args.tiles)));
     simt::launch(
-        matvec_split_kernel<F, kScaling, kTokenTiles, stages(kScaling), kStrips, kWarps, kL2>,
+        matvec_split_kernel<F, kScaling, kTokenTiles, stages(F, kScaling), kStrips, kWarps, kL2>,
         {static_cast<unsigned>(blocks)}, {kWarps * kWarpSize}, static_cast<size_t>(shared),
         context.stream, args, partial, partial + sums, counters);
   }

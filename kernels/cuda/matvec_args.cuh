@@ -43,11 +43,9 @@ struct MatvecArgs {
 };
 
 // How scales apply: to whole rows; one to a segment of a row; one to each word that a lane loads
-// (2:4 integers: to 64 columns). kNone: 2:4 matrices of floats.
-enum class Scaling { kRow, kSegment, kWord, kNone };
-constexpr bool is_scaled(Scaling scaling) {
-  return scaling == Scaling::kSegment || scaling == Scaling::kWord;
-}
+// (2:4: to each 32 columns).
+enum class Scaling { kRow, kSegment, kWord };
+constexpr bool is_scaled(Scaling scaling) { return scaling != Scaling::kRow; }
 
 namespace matvec_detail {
 

@@ -17,18 +17,17 @@ __device__ __forceinline__ int fragment_column(int t, int four) {
   return 8 * t + 4 * four;
 }
 
-// The same of 2:4 matrices, four pairs of columns: block 2 i + m of a strip is what the m-th
-// mma.m16n8k32 of segment i takes. Its quadruples of columns 0 to 3 are those of the lanes' words
-// 2 m, 4 to 7 those of their words 2 m + 1 (weights.h).
+// The same of 2:4 matrices, four pairs of columns of the block that one mma.m16n8k32 takes. Its
+// first four quadruples are the lanes' first of the block, then come their second (weights.h).
 template <bool kInside>
 __device__ __forceinline__ Eight load_eight_sparse(const float* row, int64_t columns,
                                                    int64_t block) {
   const int t = lane_id() % 4;
-  const int64_t first = block / 2 * (2 * kBlockColumns) + t / 2 * 16 + block % 2 * 8 + t % 2 * 2;
+  const int64_t first = block * kBlockColumns + t / 2 * 8 + t % 2 * 2;
   Eight x;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const int64_t column = first + i % 2 * 32 + i / 2 * 4;
+    const int64_t column = first + i % 2 * 16 + i / 2 * 4;
     if constexpr (kInside) {
       const Vec<float, 2> v = load<2>(row + column);
       x.v[2 * i] = v[0];

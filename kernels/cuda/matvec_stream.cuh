@@ -6,18 +6,20 @@
 
 namespace hone::cuda::matvec_detail {
 
-// Of one segment: what scales 16 rows.
-template <Scaling kScaling>
+// Of one segment: what scales 16 rows, so many words of each.
+template <int kWords>
 struct StageScales {
-  static constexpr int kScaleWords = kScaling == Scaling::kSegment ? 1 : 4;
+  static constexpr int kScaleWords = kWords;
   static constexpr int kZeroWords = (kScaleWords + 1) / 2;
   uint32_t scales[kTileRows][kScaleWords];
   uint32_t zeros[kTileRows][kZeroWords];
 };
 template <>
-struct StageScales<Scaling::kRow> {};
-template <>
-struct StageScales<Scaling::kNone> {};
+struct StageScales<0> {};
+constexpr int scale_words(Form form, Scaling scaling) {
+  if (scaling == Scaling::kWord) return form == Form::kSparseI4 ? 8 : 4;
+  return is_scaled(scaling);
+}
 
 // Where the kept elements of its 16 rows stand: a word of each 64 columns for each lane.
 template <int kUnits>
@@ -30,7 +32,7 @@ constexpr int index_units(Form form) { return is_sparse(form) ? segment_columns(
 
 // What a warp has in flight of one segment.
 template <Form F, Scaling kScaling>
-struct alignas(16) Stage : StageIndex<index_units(F)>, StageScales<kScaling> {
+struct alignas(16) Stage : StageIndex<index_units(F)>, StageScales<scale_words(F, kScaling)> {
   uint32_t elements[2][kWarpSize][4];
 };
 
@@ -61,6 +63,8 @@ struct GroupPlace {
 template <Form F, Scaling kScaling, int kL2>
 struct Loader {
   static constexpr int kScaleLanes = kScaling == Scaling::kSegment ? 1 : 2;  // of a row
+  // The addresses of several words take registers, of which 2:4 has none left.
+  static constexpr int kScalesAtOnce = is_sparse(F) ? 1 : 4;
 
   const std::byte* elements[2];  // this lane's, of its two rows
   const std::byte* scales;       // of the matrix
@@ -115,7 +119,7 @@ struct Loader {
     using S = Stage<F, kScaling>;
     const int r = lane_id() / kScaleLanes, part = lane_id() % kScaleLanes;
     if (r >= kTileRows) return;
-#pragma unroll
+#pragma unroll kScalesAtOnce
     for (int i = part; i < S::kScaleWords; i += kScaleLanes) {
       cp_async<4>(&stage.scales[r][i], word(scales + int64_t{group} * args.scale_bytes) + 4 * i);
     }

@@ -34,31 +34,22 @@ struct WordFragments {
   }
 };
 
-// The same of a lane's two rows and the 64 columns of unit `u`, 2:4: four pairs of kept integers.
+// Half of an A fragment of a 2:4 matrix: what one of a lane's rows keeps of its two quadruples in a
+// block of the segment.
 template <Form F>
-struct SparseWords {
-  uint32_t row[2][4];
-
-  __device__ __forceinline__ SparseWords(const Vec<uint32_t, 4>& row0, const Vec<uint32_t, 4>& row1,
-                                         int u, const CodeOffset (&offset)[2]) {
-    if constexpr (F == Form::kSparseI4) {
-      decode_i4(row0[u], offset[0], row[0]);
-      decode_i4(row1[u], offset[1], row[1]);
-    } else {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        uint32_t pairs[2][2];
-        decode_i8(row0[2 * u + half], offset[0], pairs[0]);
-        decode_i8(row1[2 * u + half], offset[1], pairs[1]);
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          row[0][2 * half + i] = pairs[0][i];
-          row[1][2 * half + i] = pairs[1][i];
-        }
-      }
-    }
+__device__ __forceinline__ void decode_kept(const Vec<uint32_t, 4>& row, int block,
+                                            CodeOffset offset, uint32_t (&out)[2]) {
+  if constexpr (F == Form::kSparseI4) {
+    decode_four_i4(row[block / 2] >> block % 2 * 8, offset, out);
+  } else if constexpr (F == Form::kSparseI8) {
+    decode_i8(row[block], offset, out);
+  } else if constexpr (F == Form::kSparseF8) {
+    decode_f8(row[block], out);
+  } else {
+    out[0] = row[2 * block];
+    out[1] = row[2 * block + 1];
   }
-};
+}
 
 // Sums of a tile's strip: element i of tile `n` of 4 tokens.
 template <int kTokenTiles>
@@ -90,11 +81,15 @@ struct InputFragments {
 #pragma unroll
     for (int n = 0; n < kTokenTiles; ++n) b[n] = simt::load<4>(block + unit[n]);
   }
-  template <class T, int kSelector>
+  // positions: of two blocks, of which this is number `half`, known when compiled.
+  template <class T>
   __device__ __forceinline__ void multiply_sparse(Sums<kTokenTiles>& sums, const uint32_t (&a)[4],
-                                                  uint32_t positions) const {
+                                                  uint32_t positions, int half) const {
 #pragma unroll
-    for (int n = 0; n < kTokenTiles; ++n) mma_sparse<T, kSelector>(sums.v[n], a, b[n].v, positions);
+    for (int n = 0; n < kTokenTiles; ++n) {
+      half == 0 ? mma_sparse<T, 0>(sums.v[n], a, b[n].v, positions)
+                : mma_sparse<T, 1>(sums.v[n], a, b[n].v, positions);
+    }
   }
   // a: of half of the block.
   template <class T>
@@ -118,7 +113,7 @@ struct Scales {
 
   __device__ __forceinline__ void begin(const MatvecArgs& args, const Strip& strip,
                                         const Rows& rows) {
-    if constexpr (kScaling == Scaling::kNone || segment_columns(F) == kBlockColumns) return;
+    if constexpr (segment_columns(F) == kBlockColumns) return;
     offset[0] = offset[1] = code_offset<F>(0);
     if constexpr (is_scaled(kScaling)) {
       const MatvecMatrix& matrix = args.matrix[rows.matrix];
@@ -229,16 +224,8 @@ struct Stream {
       input.template multiply<T>(sums, {row0[2], row1[2], row0[3], row1[3]}, 1);
       return;
     }
-    if constexpr (is_sparse_integer(F)) {
-      multiply_units(sums, stage, block, scales, row0, row1);
-      return;
-    } else if constexpr (is_sparse(F)) {
-      using T = std::conditional_t<is_brain(F), bf16, f16>;
-      const uint32_t positions = stage.index[lane_id()][0];
-      input.load(block, unit);
-      input.template multiply_sparse<T, 0>(sums, {row0[0], row1[0], row0[1], row1[1]}, positions);
-      input.load(block + args.tokens * 32, unit);
-      input.template multiply_sparse<T, 1>(sums, {row0[2], row1[2], row0[3], row1[3]}, positions);
+    if constexpr (is_sparse(F)) {
+      multiply_sparse(sums, stage, block, scales, row0, row1);
       return;
     }
     float scale[2] = {1, 1};
@@ -272,35 +259,40 @@ struct Stream {
     if constexpr (kScaling == Scaling::kSegment) sums.add(part, scale);
   }
 
-  // 2:4 integers: each 64 columns meet one scale and two mma.
-  __device__ __forceinline__ void multiply_units(Sums<kTokenTiles>& sums,
-                                                 const Stage<F, kScaling>& stage,
-                                                 const uint32_t* block, Scales<F, kScaling>& scales,
-                                                 const Vec<uint32_t, 4>& row0,
-                                                 const Vec<uint32_t, 4>& row1) {
+  // 2:4: one mma, and one scale, for each 32 columns.
+  __device__ __forceinline__ void multiply_sparse(Sums<kTokenTiles>& sums,
+                                                  const Stage<F, kScaling>& stage,
+                                                  const uint32_t* block,
+                                                  Scales<F, kScaling>& scales,
+                                                  const Vec<uint32_t, 4>& row0,
+                                                  const Vec<uint32_t, 4>& row1) {
+    using T = std::conditional_t<is_brain(F), bf16, f16>;
     constexpr int kUnits = index_units(F);
     const Vec<uint32_t, kUnits> positions = load<kUnits>(stage.index[lane_id()]);
     int column = scales.place.column, group = 0;
+    float scale[2];
 #pragma unroll
-    for (int u = 0; u < kUnits; ++u) {
-      float scale[2];
-      scales.read(args, stage, group, scale);
-      const SparseWords<F> words(row0, row1, u, scales.offset);
-      const auto& a = words.row;
+    for (int b = 0; b < kBlocks; ++b) {
+      if constexpr (is_scaled(kScaling)) {
+        if (b == 0 || column == 0) scales.read(args, stage, group, scale);
+      }
+      uint32_t kept[2][2];
+      decode_kept<F>(row0, b, scales.offset[0], kept[0]);
+      decode_kept<F>(row1, b, scales.offset[1], kept[1]);
       InputFragments<kTokenTiles> input;
-      Sums<kTokenTiles> part;
+      input.load(block + b * args.tokens * 32, unit);
+      Sums<kTokenTiles> part;  // of one scale
       part.clear();
-      input.load(block + 2 * u * args.tokens * 32, unit);
-      input.template multiply_sparse<f16, 0>(part, {a[0][0], a[1][0], a[0][1], a[1][1]},
-                                             positions[u]);
-      input.load(block + (2 * u + 1) * args.tokens * 32, unit);
-      input.template multiply_sparse<f16, 1>(part, {a[0][2], a[1][2], a[0][3], a[1][3]},
-                                             positions[u]);
-      sums.add(part, scale);
-      column += 2 * kBlockColumns;
-      if (column >= args.group) {
-        column = 0;
-        ++group;
+      Sums<kTokenTiles>& to = is_scaled(kScaling) ? part : sums;
+      input.template multiply_sparse<T>(to, {kept[0][0], kept[1][0], kept[0][1], kept[1][1]},
+                                        positions[b / 2], b % 2);
+      if constexpr (is_scaled(kScaling)) {
+        sums.add(part, scale);
+        column += kBlockColumns;
+        if (column >= args.group) {
+          column = 0;
+          ++group;
+        }
       }
     }
   }

@@ -25,10 +25,10 @@ struct Loader {
 
 namespace {
 
-constexpr int64_t kUnitColumns = 64;  // of 2:4 matrices: that two mma take
-constexpr int64_t kSegment = 64;      // bytes that words are turned in; rows are multiples of it
-constexpr int64_t kAlignment = 256;   // of each array
-constexpr int64_t kSlack = 16;        // zero bytes after scales and after zero points
+constexpr int64_t kSparseColumns = 32;  // of a 2:4 matrix: that share a scale
+constexpr int64_t kSegment = 64;        // bytes that words are turned in; rows are multiples of it
+constexpr int64_t kAlignment = 256;     // of each array
+constexpr int64_t kSlack = 32;          // zero bytes after scales and after zero points
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -42,7 +42,8 @@ struct Form {
   bool zeros = false;
   bool sparse = false;  // stays 2:4
 
-  bool turned() const { return packed_bits != 0 || info(type).block_bytes == 1; }
+  bool integer() const { return packed_bits != 0 || type == DType::kI8; }
+  bool narrow() const { return integer() || type == DType::kF8E4M3; }  // at most a byte
 };
 
 bool group_allowed(const WeightView& host, int64_t multiple) {
@@ -50,19 +51,19 @@ bool group_allowed(const WeightView& host, int64_t multiple) {
 }
 
 // Integers and fp8 with the scales of the file, or one of 1 for each row.
-Form with_scales(const WeightView& host, DType type, int packed_bits, bool sparse = false) {
+Form with_scales(const WeightView& host, DType type, int packed_bits) {
   return {.type = type,
           .packed_bits = packed_bits,
           .group = host.scales ? host.group : host.columns,
           .scale_type = host.scales ? host.scale_type : DType::kF32,
           .zeros = host.zeros != nullptr,
-          .sparse = sparse};
+          .sparse = host.index && group_allowed(host, kSparseColumns)};
 }
 
 // Columns that `stored` neighbouring elements of a row stand for.
 int64_t spread(const WeightView& host, int64_t stored) { return host.index ? 2 * stored : stored; }
 
-Form form_of_blocks(const WeightView& host) {
+Form dense_form_of_blocks(const WeightView& host) {
   switch (host.type) {
     case DType::kQ8_0:
     case DType::kQ5_0:
@@ -83,26 +84,31 @@ Form form_of_blocks(const WeightView& host) {
   }
 }
 
+// Groups of 2:4 blocks are at least of kSparseColumns.
+Form form_of_blocks(const WeightView& host) {
+  Form form = dense_form_of_blocks(host);
+  form.sparse = host.index && form.type != DType::kF32;
+  return form;
+}
+
 bool is_integer(const WeightView& host) { return host.packed_bits != 0 || host.type == DType::kI8; }
 
 Form form_of(const WeightView& host) {
   if (is_integer(host)) {
-    const bool sparse = host.index && group_allowed(host, kUnitColumns);
     if (host.packed_bits == 4 && group_allowed(host, 32)) {
-      return with_scales(host, DType::kI32, 4, sparse);
+      return with_scales(host, DType::kI32, 4);
     }
-    if (group_allowed(host, 16)) return with_scales(host, DType::kI8, 0, sparse);
+    if (group_allowed(host, 16)) return with_scales(host, DType::kI8, 0);
     return {};
   }
   if (host.type == DType::kF8E4M3 && !host.zeros && group_allowed(host, 16)) {
     return with_scales(host, DType::kF8E4M3, 0);
   }
   if (host.scales) return {};
-  if (host.index && (host.type == DType::kF16 || host.type == DType::kBF16)) {
-    return {.type = host.type, .sparse = true};
-  }
   if (is_block(host.type)) return form_of_blocks(host);
-  if (host.type == DType::kF16 || host.type == DType::kBF16) return {.type = host.type};
+  if (host.type == DType::kF16 || host.type == DType::kBF16) {
+    return {.type = host.type, .sparse = host.index != nullptr};
+  }
   return {};
 }
 
@@ -139,7 +145,7 @@ Layout layout_of(const WeightView& host, const Form& form) {
     at.bytes = at.zeros + (form.zeros ? host.rows * at.groups + kSlack : 0);
   }
   if (form.sparse) {
-    at.units = form.packed_bits == 4 ? 4 : form.turned() ? 2 : 1;
+    at.units = form.packed_bits == 4 ? 4 : form.narrow() ? 2 : 1;
     at.index = round_up(at.bytes, kAlignment);
     at.bytes = at.index + index_tiles(host) * at.index_bytes();
   }
@@ -148,29 +154,46 @@ Layout layout_of(const WeightView& host, const Form& form) {
 
 // ---- Rows.
 
-// Turns the words of each segment as weights.h draws them; turning twice changes nothing.
-void turn_words(std::byte* row, int64_t bytes) {
+// Turns each segment as weights.h draws it: what lanes take from it one after the other, of the
+// size of a T, comes together.
+template <typename T>
+void turn(std::byte* row, int64_t bytes) {
+  constexpr int kEach = kSegment / (4 * sizeof(T));  // of a lane
   for (std::byte* segment = row; segment < row + bytes; segment += kSegment) {
-    uint32_t from[4][4], to[4][4];
+    T from[kEach][4], to[4][kEach];
     std::memcpy(from, segment, sizeof from);
-    for (int j = 0; j < 4; ++j) {
+    for (int j = 0; j < kEach; ++j) {
       for (int t = 0; t < 4; ++t) to[t][j] = from[j][t];
     }
     std::memcpy(segment, to, sizeof to);
   }
 }
 
-// A row of stored elements as it is, its columns that were not kept filled with `fill(column)`.
-template <typename T, typename Fill>
-void expand(const WeightView& host, int64_t row, const T* kept, T* dense, Fill fill) {
-  const std::byte* const index = host.index + row * (host.columns / 8);
-  for (int64_t q = 0; q < host.columns / 4; ++q) {
-    const unsigned nibble = std::to_integer<unsigned>(index[q / 2]) >> q % 2 * 4;
-    std::fill_n(dense + 4 * q, 4, fill(4 * q));
-    T pair[2];
-    std::memcpy(pair, kept + 2 * q, sizeof pair);
-    dense[4 * q + (nibble & 3)] = pair[0];
-    dense[4 * q + (nibble >> 2 & 3)] = pair[1];
+// Brings the even elements of each word to its low half, the odd ones to its high half.
+template <int kBits>
+void part_words(std::byte* row, int64_t bytes) {
+  for (std::byte* at = row; at < row + bytes; at += sizeof(uint32_t)) {
+    uint32_t from, to = 0;
+    std::memcpy(&from, at, sizeof from);
+    for (int e = 0; e < 32 / kBits; ++e) {
+      to |= (from >> kBits * e & ((1u << kBits) - 1)) << (kBits * (e / 2) + 16 * (e % 2));
+    }
+    std::memcpy(at, &to, sizeof to);
+  }
+}
+
+// A row in stored order becomes a placed one.
+void order(const Form& form, std::byte* row, int64_t bytes) {
+  if (!form.sparse) {
+    if (form.narrow()) turn<uint32_t>(row, bytes);
+  } else if (form.packed_bits == 4) {
+    turn<uint16_t>(row, bytes);
+    part_words<4>(row, bytes);
+  } else if (form.narrow()) {
+    turn<uint32_t>(row, bytes);
+    if (form.integer()) part_words<8>(row, bytes);
+  } else {
+    turn<uint64_t>(row, bytes);
   }
 }
 
@@ -182,42 +205,16 @@ void stored_codes(const WeightView& host, const std::byte* payload, int8_t* out)
   std::memcpy(out, payload, static_cast<size_t>(count));  // I8, F8E4M3
 }
 
-// [columns] codes; those that were not kept stand for zero.
-const int8_t* dense_codes(const WeightView& host, const Form& form, int64_t row,
-                          const std::byte* payload, std::vector<int8_t>& memory) {
-  const int64_t stored = host.stored_columns();
-  memory.resize(static_cast<size_t>(host.columns + stored));
-  int8_t* const dense = memory.data();
-  if (!host.index) {
-    stored_codes(host, payload, dense);
-    return dense;
-  }
-  int8_t* const kept = dense + host.columns;
-  stored_codes(host, payload, kept);
+// The codes of a 2:4 row with those that were not kept, which stand for zero.
+void expand(const WeightView& host, const Form& form, int64_t row, const int8_t* kept,
+            int8_t* dense) {
+  const std::byte* const index = host.index + row * (host.columns / 8);
   const int8_t* const zeros = host.zeros ? host.zeros + row * (host.columns / form.group) : nullptr;
-  expand(host, row, kept, dense,
-         [&](int64_t column) { return zeros ? zeros[column / form.group] : int8_t{0}; });
-  return dense;
-}
-
-// The kept codes of a 2:4 row where lanes look for them (weights.h): of each quadruple two.
-void fill_kept(const WeightView& host, const Form& form, int64_t row, std::byte* out) {
-  thread_local std::vector<int8_t> kept;
-  kept.resize(static_cast<size_t>(host.stored_columns()));
-  stored_codes(host, host.payload + row * host.row_stride, kept.data());
-  const bool nibbles = form.packed_bits == 4;
-  const int64_t units = nibbles ? 4 : 2;  // of a segment, each with 4 bytes or 8 of each lane
   for (int64_t q = 0; q < host.columns / 4; ++q) {
-    const int64_t unit = q / 16, lane = q / 4 % 4, pair = q % 4;
-    std::byte* const part = out + unit / units * kSegment + lane * 16 + unit % units * (16 / units);
-    const int8_t* const two = kept.data() + 2 * q;
-    for (int64_t i = 0; i < 2; ++i) {
-      if (nibbles) {
-        part[pair / 2 + 2 * i] |= static_cast<std::byte>((two[i] + 8) << pair % 2 * 4);
-      } else {
-        part[pair / 2 * 4 + pair % 2 + 2 * i] = static_cast<std::byte>(two[i]);
-      }
-    }
+    const unsigned nibble = std::to_integer<unsigned>(index[q / 2]) >> q % 2 * 4;
+    std::fill_n(dense + 4 * q, 4, zeros ? zeros[4 * q / form.group] : int8_t{0});
+    dense[4 * q + (nibble & 3)] = kept[2 * q];
+    dense[4 * q + (nibble >> 2 & 3)] = kept[2 * q + 1];
   }
 }
 
@@ -230,70 +227,56 @@ void pack_nibbles(const int8_t* codes, int64_t count, std::byte* out) {
 
 // True where placed elements are stored elements, byte for byte, but for their order.
 bool same_elements(const WeightView& host, const Form& form) {
-  return !host.index && host.type == form.type && host.packed_bits == form.packed_bits;
+  return host.type == form.type && host.packed_bits == form.packed_bits &&
+         (form.sparse || !host.index) && (form.group != 0 || !host.scales);
 }
 
 void fill_codes(const WeightView& host, const Form& form, int64_t row, std::byte* out) {
-  thread_local std::vector<int8_t> memory;
-  const std::byte* const payload = host.payload + row * host.row_stride;
-  const int8_t* const codes = dense_codes(host, form, row, payload, memory);
-  if (form.packed_bits == 4) {
-    pack_nibbles(codes, host.columns, out);
-  } else {
-    std::memcpy(out, codes, static_cast<size_t>(host.columns));
+  thread_local std::vector<int8_t> stored, dense;
+  stored.resize(static_cast<size_t>(host.stored_columns()));
+  stored_codes(host, host.payload + row * host.row_stride, stored.data());
+  const std::vector<int8_t>* codes = &stored;
+  if (host.index && !form.sparse) {
+    dense.resize(static_cast<size_t>(host.columns));
+    expand(host, form, row, stored.data(), dense.data());
+    codes = &dense;
   }
-}
-
-template <typename T>
-void expand_floats(const WeightView& host, int64_t row, std::byte* out) {
-  thread_local std::vector<T> kept;
-  kept.resize(static_cast<size_t>(host.stored_columns()));
-  std::memcpy(kept.data(), host.payload + row * host.row_stride, kept.size() * sizeof(T));
-  expand(host, row, kept.data(), reinterpret_cast<T*>(out), [](int64_t) { return T{0}; });
+  if (form.packed_bits == 4) {
+    pack_nibbles(codes->data(), static_cast<int64_t>(codes->size()), out);
+  } else {
+    std::memcpy(out, codes->data(), codes->size());
+  }
 }
 
 void fill_floats(const WeightView& host, const Form& form, int64_t row, std::byte* out) {
-  if (host.type == form.type && !host.scales) {  // 2:4
-    return form.type == DType::kF32 ? expand_floats<uint32_t>(host, row, out)
-                                    : expand_floats<uint16_t>(host, row, out);
-  }
   if (form.type == DType::kF32) return decode_weight_row(host, row, reinterpret_cast<float*>(out));
   thread_local std::vector<float> values;
-  values.resize(static_cast<size_t>(host.columns));
-  if (host.index) {
-    decode_weight_row(host, row, values.data());
-  } else {
-    widen_row(host.type, host.payload + row * host.row_stride, host.columns, values.data());
-  }
-  narrow_row(form.type, values.data(), host.columns, out);
+  const int64_t count = host.stored_columns();
+  values.resize(static_cast<size_t>(count));
+  widen_row(host.type, host.payload + row * host.row_stride, count, values.data());
+  narrow_row(form.type, values.data(), count, out);
 }
 
 void fill_payload(const WeightView& host, const Form& form, const Layout& at, int64_t row,
                   std::byte* out) {
   std::memset(out + at.row_bytes, 0, static_cast<size_t>(at.row_stride - at.row_bytes));
-  if (form.sparse && form.turned()) {
-    std::memset(out, 0, static_cast<size_t>(at.row_stride));
-    return fill_kept(host, form, row, out);
-  }
-  if (form.sparse) {
+  if (same_elements(host, form)) {
     std::memcpy(out, host.payload + row * host.row_stride, static_cast<size_t>(at.row_bytes));
-  } else if (same_elements(host, form) && (form.group != 0 || !host.scales)) {
-    std::memcpy(out, host.payload + row * host.row_stride, static_cast<size_t>(at.row_bytes));
-  } else if (form.turned()) {
+  } else if (form.narrow()) {
     std::memset(out, 0, static_cast<size_t>(at.row_bytes));
     fill_codes(host, form, row, out);
   } else {
     fill_floats(host, form, row, out);
   }
-  if (form.turned()) turn_words(out, at.row_stride);
+  order(form, out, at.row_stride);
 }
 
-// Positions of the kept elements of four quadruples of columns, from the first on, 4 apart.
+// Positions of the kept elements of four quadruples of columns, from the first on, 2 apart.
 uint32_t positions(const WeightView& host, int64_t row, int64_t first) {
   constexpr uint32_t kFirstTwo = 4;  // where a row has ended: 0 and 1
   uint32_t packed = 0;
   for (int i = 0; i < 4; ++i) {
-    const int64_t quad = first + 4 * i;
+    const int64_t quad = first + 2 * i;
     uint32_t nibble = kFirstTwo;
     if (row < host.rows && quad < host.columns / 4) {
       const std::byte pair = host.index[row * (host.columns / 8) + quad / 2];
@@ -304,13 +287,13 @@ uint32_t positions(const WeightView& host, int64_t row, int64_t first) {
   return packed;
 }
 
-// Of 16 rows: 32 lanes' words for each segment, one for each unit of 16 quadruples (weights.h).
+// Of 16 rows: 32 lanes' words for each segment, one for each unit of 64 columns (weights.h).
 void fill_index(const WeightView& host, const Layout& at, int64_t tile, std::byte* out) {
   for (int64_t segment = 0; segment < at.row_stride / kSegment; ++segment) {
     for (int lane = 0; lane < 32; ++lane) {
       for (int64_t u = 0; u < at.units; ++u, out += sizeof(uint32_t)) {
         const int64_t row = kIndexRows * tile + lane / 4;
-        const int64_t first = 16 * (segment * at.units + u) + lane % 4;
+        const int64_t first = 16 * (segment * at.units + u) + lane % 4 / 2 * 8 + lane % 2;
         const uint32_t word = positions(host, row, first) | positions(host, row + 8, first) << 16;
         std::memcpy(out, &word, sizeof word);
       }

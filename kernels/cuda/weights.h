@@ -19,20 +19,20 @@
 //   scales   [rows, columns / group] F32, F16 or BF16, rows of their own also where the file has
 //            one for all; group is a multiple of 16 (packed: 32), or all columns. None with F32,
 //            F16 and BF16; 1 where a file has none for I8, F8E4M3 or packed elements.
-//   zeros    [rows, columns / group], or null. After scales and after zeros: 16 bytes of zero.
-//   index    F16, BF16, and integers whose groups are multiples of 64, that are 2:4 keep so; others
-//            become dense. Rows have columns / 2 elements then. Columns are taken in units of 64,
-//            16 quadruples: 64 bytes of a row stand for 1 unit of 16-bit floats, 2 of int8, 4 of
-//            int4. Lane t of a quad reads 16 bytes, with the quadruples 4 t .. 4 t + 3 of each of
-//            these units, one unit after the other. Integers lie so that decoding pairs the two of
-//            a quadruple: int8 q0 q1 in bytes (0, 2) and (1, 3), int4 q0 .. q3 in nibbles (0, 4),
-//            (1, 5), (2, 6), (3, 7) of a word.
+//   zeros    [rows, columns / group], or null. After scales and after zeros: 32 bytes of zero.
+//   index    2:4 matrices stay 2:4, but for F32 and for groups that are no multiple of 32, which
+//            become dense. Rows have columns / 2 elements then. mma.m16n8k32 takes 32 columns, of
+//            which lane t of a quad has 8 t .. 8 t + 7, two quadruples, 4 kept elements: these
+//            fours are turned instead of words. A segment has B = 2 (16-bit floats), 4 (1 byte) or
+//            8 (int4) times 32 columns: four 4 b + t of the stored order lies where B t + b was,
+//            so that a lane reads its fours of all B at once. Of integers each word has its even
+//            elements first, then the odd ones: decoding pairs elements of its two halves.
 //            For each 16 rows (tiles, one after the other) and each 64 bytes of them 32 words for
-//            each unit, all units' words of a lane together: word 4 g + t has the positions of the
-//            quadruples t, 4 + t, 8 + t, 12 + t, a nibble each as in WeightView, of row g in its
-//            low half and of row g + 8 in its high half. That is how mma.m16n8k32 wants the
-//            metadata of its lanes, the first with selector 0, the second with 1; beyond the
-//            matrix: 4.
+//            each unit of 64 columns, all units' words of a lane together: word 4 g + t has the
+//            positions of the quadruples that begin at columns 32 (t / 2) + 4 (t % 2) + 8 i, i from
+//            0 to 3, a nibble each as in WeightView, of row g in its low half and of row g + 8 in
+//            its high half. That is how mma.m16n8k32 wants the metadata of its lanes, for the
+//            first 32 columns with selector 0, for the second with 1; beyond the matrix: 4.
 //
 //   stored as                              placed as
 //   F32 F16 BF16                           the same

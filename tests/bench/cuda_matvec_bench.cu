@@ -46,6 +46,7 @@ constexpr Format kFormats[] = {
     {"bf16-2:4", DType::kBF16, 0, 0, DType::kF32, 1},
     {"int8-2:4", DType::kI8, 0, 128, DType::kF16, 2},
     {"int4-2:4", DType::kI32, 4, 128, DType::kF16, 4},
+    {"fp8-2:4", DType::kF8E4M3, 0, -1, DType::kF32, 2},
 };
 
 struct Shape {

@@ -146,7 +146,21 @@ std::vector<Storage> placed_kinds() {
        .scale_type = DType::kF16,
        .zeros = true,
        .sparse = true},
-      {.name = "I8 2:4 128", .type = DType::kI8, .group = 128, .sparse = true}};
+      {.name = "int4 2:4 32", .packed_bits = 4, .group = 32, .sparse = true},
+      {.name = "int4 2:4 per row", .packed_bits = 4, .group = kPerRow, .sparse = true},
+      {.name = "I8 2:4 96",
+       .type = DType::kI8,
+       .group = 96,
+       .scale_type = DType::kBF16,
+       .zeros = true,
+       .sparse = true},
+      {.name = "I8 2:4 per row", .type = DType::kI8, .group = kPerRow, .sparse = true},
+      {.name = "F8 2:4 32",
+       .type = DType::kF8E4M3,
+       .group = 32,
+       .scale_type = DType::kF16,
+       .sparse = true},
+      {.name = "F8 2:4 per row", .type = DType::kF8E4M3, .group = kPerRow, .sparse = true}};
 }
 
 }  // namespace
@@ -251,6 +265,7 @@ TEST_CASE("matvec: 2:4 matrices make NaN of what is not finite") {
   for (const Storage& storage :
        {Storage{.name = "", .type = DType::kBF16, .sparse = true},
         Storage{.name = "", .type = DType::kF16, .sparse = true},
+        Storage{.name = "", .type = DType::kF8E4M3, .group = kPerRow, .sparse = true},
         Storage{.name = "", .packed_bits = 4, .group = kPerRow, .sparse = true}}) {
     const StoredMatrix matrix(storage, 9, 96, 1);
     for (const float bad : {kNaN, kInfinity, -kInfinity}) {

@@ -69,7 +69,7 @@ bool is_scaled_form(const WeightView& w) {
 // "" if a placed view keeps the promises of weights.h.
 std::string broken_promise(const WeightView& w) {
   if (w.int8_input) return "int8_input";
-  if (w.index && is_scaled_form(w) && w.group % 64 != 0 && w.group != w.columns) return "2:4 group";
+  if (w.index && is_scaled_form(w) && w.group % 32 != 0 && w.group != w.columns) return "2:4 group";
   if (w.row_stride % 64 != 0) return "row stride";
   if (reinterpret_cast<uintptr_t>(w.payload) % 256 != 0) return "alignment";
   if (w.packed_bits != 0 && w.packed_bits != 4) return "bits";
@@ -93,37 +93,44 @@ bool padding_is_zero(const Fetched& f) {
   return true;
 }
 
+// Whether every value is near the one expected; `rounded`: to F16.
+std::string difference(std::span<const float> actual, std::span<const float> expected,
+                       bool rounded) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const float allowed = rounded ? std::abs(expected[i]) * 0x1p-11f + 0x1p-25f : 0;
+    if (std::abs(actual[i] - expected[i]) <= allowed) continue;
+    return "element " + std::to_string(i) + ": " + std::to_string(actual[i]) + ", expected " +
+           std::to_string(expected[i]);
+  }
+  return "";
+}
+
 // 2:4 matrices, as embed reads them.
-std::string check_sparse(const StoredMatrix& matrix, const WeightView& placed) {
+std::string check_sparse(const StoredMatrix& matrix, const WeightView& placed, bool rounded) {
   std::vector<int32_t> ids(static_cast<size_t>(placed.rows));
   std::iota(ids.begin(), ids.end(), 0);
   const auto device_ids = upload(ids);
   const auto out = unwritten<float>(static_cast<size_t>(placed.rows * placed.columns));
   device().run.embed(
       {.ids = device_ids.get(), .table = placed, .out = out.get(), .tokens = placed.rows});
-  return tolerance::same_bytes(out.download(), matrix.decoded()) ? "" : "2:4 values";
+  return difference(out.download(), matrix.decoded(), rounded);
 }
 
 std::string check(const StoredMatrix& matrix) {
   const WeightView placed = place(matrix);
   if (std::string broken = broken_promise(placed); !broken.empty()) return broken;
   if (placed.quantize_input != matrix.view().quantize_input) return "quantize_input";
-  if (placed.index) return check_sparse(matrix, placed);
+  const bool rounded = is_block(matrix.view().type) && placed.type == DType::kF16;
+  if (placed.index) return check_sparse(matrix, placed, rounded);
   const Fetched fetched = fetch_matrix(placed);
   if (!padding_is_zero(fetched)) return "padding";
   const std::vector<float> expected = matrix.decoded();
   std::vector<float> row(static_cast<size_t>(placed.columns));
-  const bool rounded = is_block(matrix.view().type) && placed.type == DType::kF16;
   for (int64_t r = 0; r < placed.rows; ++r) {
     decode_weight_row(fetched.view, r, row.data());
-    for (size_t c = 0; c < row.size(); ++c) {
-      const float e = expected[static_cast<size_t>(r) * row.size() + c];
-      const float allowed = rounded ? std::abs(e) * 0x1p-11f + 0x1p-25f : 0;
-      if (!(std::abs(row[c] - e) <= allowed)) {
-        return "row " + std::to_string(r) + " column " + std::to_string(c) + ": " +
-               std::to_string(row[c]) + ", expected " + std::to_string(e);
-      }
-    }
+    const auto expected_row = std::span(expected).subspan(static_cast<size_t>(r) * row.size());
+    const std::string bad = difference(row, expected_row.first(row.size()), rounded);
+    if (!bad.empty()) return "row " + std::to_string(r) + " " + bad;
   }
   return "";
 }
@@ -159,9 +166,24 @@ TEST_CASE("place: integers and fp8 stay as small as they were") {
   const Storage odd{.name = "", .packed_bits = 4, .group = 24};
   CHECK(placed_type(int4, 128) == "int4");
   CHECK(placed_type(int4_sparse, 128) == "int4 2:4");
-  CHECK(placed_type({.name = "", .packed_bits = 4, .group = 32, .sparse = true}, 128) == "int4");
-  CHECK(placed_type({.name = "", .type = DType::kI8, .group = 128, .sparse = true}, 256) ==
-        "I8 2:4");
+  for (const int64_t group : {int64_t{32}, int64_t{96}, int64_t{128}, kPerRow, kPerTensor}) {
+    CHECK(placed_type({.name = "", .packed_bits = 4, .group = group, .sparse = true}, 384) ==
+          "int4 2:4");
+    CHECK(placed_type({.name = "", .type = DType::kI8, .group = group, .sparse = true}, 384) ==
+          "I8 2:4");
+    CHECK(placed_type({.name = "", .type = DType::kF8E4M3, .group = group, .sparse = true}, 384) ==
+          "F8E4M3 2:4");
+  }
+  for (const int64_t group : {16, 48}) {
+    CHECK(placed_type({.name = "", .packed_bits = 4, .group = group, .sparse = true}, 96) == "I8");
+    CHECK(placed_type({.name = "", .type = DType::kF8E4M3, .group = group, .sparse = true}, 96) ==
+          "F8E4M3");
+  }
+  CHECK(placed_type({.name = "", .type = DType::kQ4_0, .sparse = true}, 128) == "int4 2:4");
+  CHECK(placed_type({.name = "", .type = DType::kQ8_0, .sparse = true}, 128) == "I8 2:4");
+  CHECK(placed_type({.name = "", .type = DType::kQ6_K, .sparse = true}, 512) == "I8 2:4");
+  CHECK(placed_type({.name = "", .type = DType::kQ4_1, .sparse = true}, 128) == "F16 2:4");
+  CHECK(placed_type({.name = "", .type = DType::kF32, .sparse = true}, 64) == "F32");
   CHECK(placed_type(int4_small, 128) == "I8");
   CHECK(placed_type(int3, 256) == "I8");
   CHECK(placed_type(odd, 96) == "F32");

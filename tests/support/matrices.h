@@ -242,8 +242,8 @@ inline std::vector<Storage> storages() {
         {.name = "F8" + suffix, .type = DType::kF8E4M3, .group = group, .scale_type = scale});
   }
   all.push_back({.name = "BF16 scaled", .type = DType::kBF16, .group = 32});
-  for (const DType type :
-       {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3, DType::kQ8_0, DType::kI16}) {
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3, DType::kQ8_0,
+                           DType::kQ4_0, DType::kQ4_1, DType::kQ6_K, DType::kI16}) {
     all.push_back({.name = std::string(name(type)) + " 2:4", .type = type, .sparse = true});
   }
   for (int bits = 2; bits <= 8; ++bits) {
@@ -254,10 +254,23 @@ inline std::vector<Storage> storages() {
                    .zeros = true,
                    .sparse = true});
   }
-  for (const int64_t group : {16, 64, 128}) {
+  for (const int64_t group : {int64_t{16}, int64_t{32}, int64_t{64}, int64_t{96}, int64_t{128}}) {
     const std::string suffix = " 2:4 group " + std::to_string(group);
-    all.push_back({.name = "int4" + suffix, .packed_bits = 4, .group = group, .sparse = true});
-    all.push_back({.name = "I8" + suffix, .type = DType::kI8, .group = group, .sparse = true});
+    const DType scale = group == 64 ? DType::kF16 : group == 96 ? DType::kBF16 : DType::kF32;
+    Storage storage{.group = group, .scale_type = scale, .zeros = group == 96, .sparse = true};
+    storage.name = "I8" + suffix;
+    storage.type = DType::kI8;
+    all.push_back(storage);
+    storage.name = "int4" + suffix;
+    storage.packed_bits = 4;
+    all.push_back(storage);
+  }
+  for (const int64_t group : {int64_t{16}, int64_t{32}, int64_t{96}, kPerRow, kPerTensor}) {
+    all.push_back({.name = "F8 2:4 group " + std::to_string(group),
+                   .type = DType::kF8E4M3,
+                   .group = group,
+                   .scale_type = group == 96 ? DType::kBF16 : DType::kF32,
+                   .sparse = true});
   }
   all.push_back({.name = "I8 2:4", .type = DType::kI8, .group = kPerRow, .sparse = true});
   all.push_back({.name = "int8 2:4 group 128", .packed_bits = 8, .group = 128, .sparse = true});
@@ -284,7 +297,13 @@ inline std::vector<Storage> storages() {
                  .sparse = true,
                  .quantize_input = true});
   all.push_back({.name = "W4A8", .packed_bits = 4, .group = 32, .quantize_input = true});
-  all.push_back({.name = "FP8", .type = DType::kF8E4M3, .group = kPerRow, .quantize_input = true});
+  for (const bool sparse : {false, true}) {
+    all.push_back({.name = sparse ? "FP8 2:4" : "FP8",
+                   .type = DType::kF8E4M3,
+                   .group = kPerRow,
+                   .sparse = sparse,
+                   .quantize_input = true});
+  }
   const size_t plain = all.size();
   for (size_t i = 0; i < plain; ++i) {  // the same by int8 arithmetic, where there is any
     Storage storage = all[i];
