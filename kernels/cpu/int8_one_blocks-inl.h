@@ -8,6 +8,7 @@
 #define HONE_CPU_INT8_ONE_BLOCKS_INL_H_
 #endif
 
+#include "kernels/cpu/caches.h"
 #include "kernels/cpu/int8_one-inl.h"
 #include "kernels/cpu/vbmi-inl.h"
 
@@ -47,7 +48,6 @@ class Q8_0Row {
       Ints pairs[4];
       HONE_UNROLL for (int k = 0; k < 4; ++k) {
         const int pair = 4 * i + k;
-        ask_for_stream(blocks + 2 * pair);  // nearly each line
         const Words codes = load_codes(blocks[2 * pair], blocks[2 * pair + 1]);
         pairs[k] = add_products_at<RunKind::kPlain>(hn::Zero(Tag<int32_t>()), codes,
                                                     quads + pair * kVectorBytes);
@@ -164,7 +164,6 @@ class Q4_0Row {
     lines[0] = load_in_order(from).raw;
     HONE_UNROLL for (int64_t i = 0; i < kBlocks / 4; ++i) {
       const bool half = kPlaces.kBytes < (i + 2) * kLine;
-      ask_for_stream(from + i * kLine);
       lines[i + 1] = half ? _mm512_castsi256_si512(load_32(from + (i + 1) * kLine))
                           : load_in_order(from + (i + 1) * kLine).raw;
       const __m512i pairs = pick_bytes(_mm512_load_si512(kPlaces.codes[i]), lines[i], lines[i + 1]);
@@ -214,14 +213,14 @@ class Q4_0Row {
 template <>
 struct ByRow<BlockRows<Q8_0Format>> {
   static std::unique_ptr<Int8Product> make(const WeightView& w) {
-    return std::make_unique<RowByRow<Q8_0Row>>(w);
+    return kBlocksRowByRow ? std::make_unique<RowByRow<Q8_0Row>>(w) : nullptr;
   }
 };
 
 template <>
 struct ByRow<BlockRows<Q4_0Format>> {
   static std::unique_ptr<Int8Product> make(const WeightView& w) {
-    return has_vbmi() ? std::make_unique<RowByRow<Q4_0Row>>(w) : nullptr;
+    return kBlocksRowByRow && has_vbmi() ? std::make_unique<RowByRow<Q4_0Row>>(w) : nullptr;
   }
 };
 
