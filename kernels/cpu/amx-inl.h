@@ -70,6 +70,12 @@ HWY_INLINE void add_int8_tiles() {
   asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kA), "i"(kB));
 }
 
+// The same of codes from 0 on.
+template <int kSums, int kA, int kB>
+HWY_INLINE void add_unsigned_tiles() {
+  asm volatile("tdpbusd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kA), "i"(kB));
+}
+
 // The same of pairs of BF16, in f32.
 template <int kSums, int kA, int kB>
 HWY_INLINE void add_bf16_tiles() {

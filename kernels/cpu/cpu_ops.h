@@ -10,13 +10,16 @@
 
 namespace hone::cpu {
 
-// How activations become int8 (int8_input-inl.h).
+// What lies where of a run of int8 activations (int8_input-inl.h).
+enum class TokenOrder : uint8_t { kQuads, kTileQuads, kTileTokens };
+
+// How activations become int8.
 struct Int8Layout {
   int64_t columns = 0;
   int64_t run = 0;         // columns that share a scale
   int per_byte = 1;        // codes in a byte of the weight
   bool per_token = false;  // all runs of a token have the same scale
-  bool for_amx = false;    // a token's run in one piece, instead of quads
+  TokenOrder order = TokenOrder::kQuads;
   bool operator==(const Int8Layout&) const = default;
 };
 

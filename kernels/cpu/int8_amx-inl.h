@@ -16,6 +16,7 @@
 #endif
 
 #include "kernels/cpu/amx-inl.h"
+#include "kernels/cpu/int8_few-inl.h"
 #include "kernels/cpu/int8_run-inl.h"
 
 #if HWY_TARGET == HWY_AVX3
@@ -23,7 +24,7 @@ HWY_BEFORE_NAMESPACE();
 namespace hone::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int64_t kAmxBlocks = 4;
+constexpr int64_t kAmxBlocks = kAmxFewTokens / kAmxTokens;
 constexpr int64_t kAmxBands = 4;
 
 static_assert(kAmxTokens == kAmxRows && kLanes == kAmxRows);
@@ -55,12 +56,18 @@ AmxBands<kKind>& amx_scratch() {
   return bands;
 }
 
-// Takes the codes of a run of a band; kZero: Rows::zero().
-template <int32_t kZero>
+// Takes the codes of a run of a band; kZero: Rows::zero(). kInPlace: they come from where they lie,
+// and what is wanted next is asked for.
+template <int32_t kZero, bool kInPlace = false>
 struct AmxSink {
   uint32_t* codes;
-  HWY_INLINE void step(int64_t, int64_t) const {}
-  HWY_INLINE void ask_ahead(const uint8_t*) const {}
+  ComingShare coming = {};
+  HWY_INLINE void step(int64_t part, int64_t parts) const {
+    if constexpr (kInPlace) coming.fetch(part, parts);
+  }
+  HWY_INLINE void ask_ahead(const uint8_t* line) const {
+    if constexpr (kInPlace) ask_for_stream(line);
+  }
   template <int kSlot>
   HWY_INLINE void add(int64_t quad, Words of_rows) {
     const hn::Repartition<uint8_t, Tag<uint32_t>> d;
@@ -157,14 +164,17 @@ class AmxProduct {
                             .bands = std::min(kAmxBands, bands - band),
                             .out = out + t * stride + band * kLanes,
                             .stride = stride};
-        // A run is one tile or two; if halves have sums of their own, each is one.
-        if (part_.run == kAmxRowBytes * 2 || kParts == 2) {
-          multiply_corner<2>(corner);
-        } else {
-          multiply_corner<1>(corner);
-        }
+        has_two_tiles() ? multiply_corner<2>(corner) : multiply_corner<1>(corner);
       }
     }
+  }
+
+  // The same of the band on which `rows` and `stream` stand, its codes read where they lie, for up
+  // to kAmxFewTokens: those of one corner.
+  template <class Rows>
+  void run_in_place(Rows& rows, typename Rows::Stream& stream, float* out, int64_t stride) {
+    has_two_tiles() ? multiply_in_place<2>(rows, stream, out, stride)
+                    : multiply_in_place<1>(rows, stream, out, stride);
   }
 
  private:
@@ -179,6 +189,29 @@ class AmxProduct {
     int64_t stride;
   };
 
+  // A run is one tile or two; if halves have sums of their own, each is one.
+  bool has_two_tiles() const { return part_.run == kAmxRowBytes * 2 || kParts == 2; }
+
+  template <int kTiles, class Rows>
+  HWY_NOINLINE void multiply_in_place(Rows& rows, typename Rows::Stream& stream, float* out,
+                                      int64_t stride) {
+    const Corner corner{.token = 0, .tokens = tokens_, .out = out, .stride = stride};
+    std::memset(results_[0], 0, sizeof results_[0]);
+    AmxStep<kKind> before;
+    for_each_run(rows, stream, part_.runs, [&](const Codes& units, int64_t run) HWY_ATTR {
+      AmxSink<Rows::zero(), true> sink{codes_[run % 2][0], ComingShare(rows, units, run)};
+      give_codes(rows, rows.codes(units, run), run, part_.run / Rows::kPerByte, sink);
+      ends_[run % 2] = amx_end(rows, run);
+      const AmxStep<kKind> step = step_of(codes_[run % 2][0], ends_[run % 2], run * kAmxTokens, 0);
+      multiply<kTiles>(corner, step, before);
+      before = step;
+    });
+    multiply<kTiles>(corner, {}, before);
+    for (int64_t t = 0; t < tokens_; ++t) {
+      std::copy_n(results_[0][t], kLanes, out + t * stride);
+    }
+  }
+
   template <int kTiles>
   void multiply_corner(const Corner& corner) {
     std::memset(results_, 0, sizeof results_);
@@ -186,12 +219,8 @@ class AmxProduct {
     for (int64_t run = 0; run < part_.runs; ++run) {
       const int64_t at = corner.token * part_.runs + run * kAmxTokens;
       for (int64_t band = 0; band < corner.bands; ++band) {
-        const AmxStep<kKind> step{.codes = bands_.codes_at(corner.band + band, run),
-                                  .end = &bands_.end_at(corner.band + band, run),
-                                  .tokens = part_.quads + at * part_.run,
-                                  .x_scales = part_.scales + at,
-                                  .x_sums = part_.sums + at,
-                                  .results = results_[band][0]};
+        const AmxStep<kKind> step = step_of(bands_.codes_at(corner.band + band, run),
+                                            bands_.end_at(corner.band + band, run), at, band);
         multiply<kTiles>(corner, step, before);
         before = step;
       }
@@ -202,6 +231,17 @@ class AmxProduct {
         std::copy_n(results_[band][t], kLanes, corner.out + t * corner.stride + band * kLanes);
       }
     }
+  }
+
+  // at: of a run's first token.
+  AmxStep<kKind> step_of(const uint32_t* codes, const RunEnd<kKind>& end, int64_t at,
+                         int64_t band) {
+    return {.codes = codes,
+            .end = &end,
+            .tokens = part_.quads + at * part_.run,
+            .x_scales = part_.scales + at,
+            .x_sums = part_.sums + at,
+            .results = results_[band][0]};
   }
 
   // Multiplies a step, if there is one, and adds the sums of the one before it, block by block.
@@ -249,6 +289,8 @@ class AmxProduct {
   AmxSums<kKind> sums_[2][kAmxBlocks];
   alignas(64) float results_[kAmxBands][kAmxBlocks * kAmxTokens][kLanes];
   int turn_ = 0;
+  alignas(64) uint32_t codes_[2][kLongestRun / 4][kLanes];  // in place: of two runs in turns
+  RunEnd<kKind> ends_[2];
 };
 
 }  // namespace

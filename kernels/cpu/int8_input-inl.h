@@ -11,8 +11,9 @@
 // of a vector; quads hold the columns in that order, first those at place 0 of their bytes, then
 // those at place 1 ...
 //
-// Instead of quads, tile registers of AMX take the tokens themselves: blocks have kAmxTokens, and
-// bytes [runs][kAmxTokens][run], a token's in the same order as quads. Compiled per target.
+// For tile registers of AMX blocks have kAmxTokens. Quads of kTileQuads are as wide (tile_width).
+// kTileTokens has the tokens themselves: bytes [runs][kAmxTokens][run], a token's in the same order
+// as quads. Compiled per target.
 #if defined(HONE_CPU_INT8_INPUT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef HONE_CPU_INT8_INPUT_INL_H_
 #undef HONE_CPU_INT8_INPUT_INL_H_
@@ -39,9 +40,15 @@ constexpr int64_t kLongestRun = 128;
 constexpr int64_t kInt8Tokens = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON ? 12 : 4;
 
 constexpr int64_t kAmxTokens = 16;
+// For so many, weights are read where they lie.
+constexpr int64_t kAmxFewTokens = 4 * kAmxTokens;
+// Of the blocks of TokenOrder::kTileQuads: half as wide takes half of L1.
+inline int64_t tile_width(int64_t tokens) {
+  return tokens <= kAmxTokens / 2 ? kAmxTokens / 2 : kAmxTokens;
+}
 
 inline int64_t block_tokens(const Int8Layout& layout) {
-  return layout.for_amx ? kAmxTokens : kInt8Tokens;
+  return layout.order == TokenOrder::kQuads ? kInt8Tokens : kAmxTokens;
 }
 
 // How wide blocks can be. Products are compiled for each, so there are only some; what stands in
@@ -62,8 +69,10 @@ void with_width(int64_t tokens, const Body& body) {
   with_width(tokens, body, Int8Widths());
 }
 
-inline int64_t block_width(const Int8Layout& layout, int64_t tokens) {
-  if (layout.for_amx) return kAmxTokens;
+// Of a block of `tokens`, of so many in all.
+inline int64_t block_width(const Int8Layout& layout, int64_t tokens, int64_t all) {
+  if (layout.order == TokenOrder::kTileQuads) return tile_width(all);
+  if (layout.order == TokenOrder::kTileTokens) return kAmxTokens;
   int64_t width = 0;
   with_width(tokens, [&width](auto n) { width = n; });
   return width;
@@ -189,7 +198,7 @@ struct Int8Block {
     const int64_t first = index * block_tokens(layout);
     const int64_t runs = run_count(layout);
     tokens = std::min(block_tokens(layout), all - first);
-    width = block_width(layout, tokens);
+    width = block_width(layout, tokens, all);
     quads = out.quads.data() + first * runs * layout.run;
     scales = out.scales.data() + first * runs;
     sums = out.sums.data() + first * runs;
@@ -204,15 +213,16 @@ struct Int8Block {
 
   // Run g of all tokens. x: the first of them.
   void round_run_of_each(const float* x, int64_t g) {
-    alignas(64) int8_t runs[kInt8Tokens][kLongestRun];
+    alignas(64) int8_t runs[kAmxTokens][kLongestRun];
     int8_t* const block = quads + g * layout.run * width;
     const int64_t begin = g * layout.run;
     const int64_t count = std::min(layout.run, layout.columns - begin);
+    const bool apart = layout.order == TokenOrder::kTileTokens;
     for (int64_t t = 0; t < tokens; ++t) {
-      int8_t* const to = layout.for_amx ? block + t * layout.run : runs[t];
+      int8_t* const to = apart ? block + t * layout.run : runs[t];
       round_one(x + t * layout.columns + begin, count, g * width + t, to);
     }
-    if (!layout.for_amx) place_quads(runs, layout.run, tokens, width, block);
+    if (!apart) place_quads(runs, layout.run, tokens, width, block);
   }
 
  private:

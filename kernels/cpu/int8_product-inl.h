@@ -14,6 +14,7 @@
 #endif
 
 #include "kernels/cpu/int8_amx-inl.h"
+#include "kernels/cpu/int8_amx_rows-inl.h"
 #include "kernels/cpu/int8_few-inl.h"
 #include "kernels/cpu/int8_one-inl.h"
 #include "kernels/cpu/int8_panel-inl.h"
@@ -32,7 +33,12 @@ class Int8ProductOf final : public Int8Product {
 
   void multiply(int64_t row, int64_t count, const Int8Tokens& x, int64_t first, int64_t tokens,
                 float* out, int64_t stride) override {
-    if (x.layout.for_amx) return multiply_in_amx(row, count, x, first, tokens, out, stride);
+    if (x.layout.order == TokenOrder::kTileQuads) {
+      return multiply_few_in_amx(row, count, x, first, tokens, out, stride);
+    }
+    if (x.layout.order == TokenOrder::kTileTokens) {
+      return multiply_in_amx(row, count, x, first, tokens, out, stride);
+    }
     if (tokens > kMost) {
       for (int64_t r = 0; r < count; r += kPanelRows) {
         multiply_many(row + r, std::min(kPanelRows, count - r), x, first, tokens, out + r, stride);
@@ -59,8 +65,13 @@ class Int8ProductOf final : public Int8Product {
 #if HWY_TARGET == HWY_AVX3
   void multiply_in_amx(int64_t row, int64_t count, const Int8Tokens& x, int64_t first,
                        int64_t tokens, float* out, int64_t stride) {
-    const int64_t band_count = (count + kLanes - 1) / kLanes;
     AmxBands<Rows::kKind>& bands = amx_scratch<Rows::kKind>();
+    if (tokens <= kAmxFewTokens) {
+      AmxProduct<Rows::kKind> product(bands, Int8Part(x, first), tokens);
+      return for_each_band(
+          row, count, [&](int64_t r) { product.run_in_place(rows_, stream_, out + r, stride); });
+    }
+    const int64_t band_count = (count + kLanes - 1) / kLanes;
     bands.resize(band_count, x.layout);
     for (int64_t band = 0; band < band_count; ++band) {
       const int64_t from = band * kLanes;
@@ -71,8 +82,28 @@ class Int8ProductOf final : public Int8Product {
     }
     AmxProduct<Rows::kKind>(bands, Int8Part(x, first), tokens).run(band_count, out, stride);
   }
+  void multiply_few_in_amx(int64_t row, int64_t count, const Int8Tokens& x, int64_t first,
+                           int64_t tokens, float* out, int64_t stride) {
+    if constexpr (gives_row_tiles<Rows>()) {
+      AmxRows<Rows> product(Int8Part(x, first), tokens);
+      for_each_band(row, count,
+                    [&](int64_t r) { product.multiply(rows_, stream_, out + r, stride); });
+    }
+  }
+
+  // Bands of rows where they lie: body(the first row of one, counted from the first of all).
+  template <class Body>
+  void for_each_band(int64_t row, int64_t count, const Body& body) {
+    for (int64_t r = 0; r < count; r += kLanes) {
+      rows_.start(row + r, std::min(kLanes, count - r));
+      stream_.start(row + r, Rows::kInPlace);
+      body(r);
+    }
+  }
 #else
   void multiply_in_amx(int64_t, int64_t, const Int8Tokens&, int64_t, int64_t, float*, int64_t) {}
+  void multiply_few_in_amx(int64_t, int64_t, const Int8Tokens&, int64_t, int64_t, float*, int64_t) {
+  }
 #endif
 
   // Panels of all runs of the rows, then the tokens: a panel's two sides come one after the other.
@@ -128,7 +159,7 @@ std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_
 }
 
 template <class Rows>
-constexpr Int8Kernel kInt8Kernel{Rows::kPerByte, make_int8_product<Rows>};
+constexpr Int8Kernel kInt8Kernel{Rows::kPerByte, gives_row_tiles<Rows>(), make_int8_product<Rows>};
 
 // Of I8 and packed integers of 8, 4 or 2 bits, whose codes As<PlainRows<...>> reads: as they are
 // stored (AsStored), or elsewhere. Of others there is none.

@@ -22,6 +22,7 @@ class Int8Product {
 
 struct Int8Kernel {
   int per_byte = 0;
+  bool row_tiles = false;  // takes TokenOrder::kTileQuads where a run is whole vectors of bytes
   // For rows up to end_row and `tokens` in all. Null: there is none.
   std::unique_ptr<Int8Product> (*make)(const WeightView&, int64_t end_row,
                                        int64_t tokens) = nullptr;

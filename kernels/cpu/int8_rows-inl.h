@@ -372,6 +372,7 @@ class GroupTable {
 //   kMultiplies             has multiply<kT>, which a few tokens use instead of codes, and asks
 //                           for its bytes itself
 //   kTiled                  has give, and nothing in codes
+//   kRowTiles               optional: a row's codes of a run are whole vectors of bytes as they lie
 //   Stream                  RowStream, or NoStream
 //   unit_bytes, unit_runs   what must not be cut: so many bytes of a row hold so many runs
 //   start(row, count)       go to rows [row, row + count), count <= kLanes
@@ -387,6 +388,13 @@ class GroupTable {
 //                           next one, [half][row] of rows 4i to 4i + 3
 //   multiply<kT>(units, run, x, sums)  kMultiplies: exact sums with kT tokens, zero points taken
 //   off
+
+// Whether a few tokens meet rows in tile registers as they lie (int8_amx_rows-inl.h).
+template <class Rows>
+constexpr bool gives_row_tiles() {
+  if constexpr (HWY_TARGET == HWY_AVX3 && requires { Rows::kRowTiles; }) return Rows::kRowTiles;
+  return false;
+}
 
 // What integers of kBits bits have in common: scales and zero points by groups, a run a unit.
 template <int kBits, RunKind kRunKind = RunKind::kPlain>
@@ -428,6 +436,7 @@ class PlainRows : public GroupedRows<kBits, kKind> {
  public:
   static constexpr int kPerByte = 8 / kBits;
   static constexpr bool kTurnsSign = kBits == 8 && kTwosComplement != kSignedBytes;
+  static constexpr bool kRowTiles = kBits >= 4;
 
   using GroupedRows<kBits, kKind>::GroupedRows;
   HWY_INLINE void begin(const Codes&, int64_t) {}

@@ -44,9 +44,21 @@ static_assert(kAreaTokens % kGroupTokens == 0 && kAreaTokens % kInt8Tokens == 0 
               kAreaTokens % kAmxTokens == 0);
 static_assert(kBlock <= kAreaRows && kBlock % (2 * kLanes) == 0);
 
-// So many tokens are worth tile registers.
-constexpr int64_t kAmxFrom = 16;
-bool uses_amx(const Context& context, int64_t tokens) { return context.amx && tokens >= kAmxFrom; }
+// Tokens from which on tile registers are faster: those of rows as they lie, those of rows that are
+// turned, and areas of several blocks.
+constexpr int64_t kRowTilesFrom = 5;
+constexpr int64_t kTurnedTilesFrom = 9;
+constexpr int64_t kAmxAreaFrom = 16;
+
+TokenOrder token_order(const Context& context, const Int8Kernel& kernel, const Int8Layout& layout,
+                       int64_t tokens) {
+  if (!context.amx) return TokenOrder::kQuads;
+  const bool whole_vectors = layout.run % (layout.per_byte * kLine) == 0;
+  if (kernel.row_tiles && whole_vectors && tokens <= kAmxFewTokens) {
+    return tokens >= kRowTilesFrom ? TokenOrder::kTileQuads : TokenOrder::kQuads;
+  }
+  return tokens >= kTurnedTilesFrom ? TokenOrder::kTileTokens : TokenOrder::kQuads;
+}
 
 // One matrix and the tokens that it meets.
 struct Product {
@@ -79,7 +91,7 @@ struct Rounding {
     if (!product.kernel.make) return;
     kind = Kind::kInt8;
     layout.per_byte = product.kernel.per_byte;
-    layout.for_amx = uses_amx(context, tokens);
+    layout.order = token_order(context, product.kernel, layout, tokens);
   }
 };
 
@@ -292,7 +304,7 @@ struct Areas {
         rows(kBlock),
         grain(block_grain(blocks, columns, token_count, context.pool.threads())) {
     if (tokens == 1) rows = Sums::kRoom;
-    if (uses_amx(context, tokens)) {
+    if (context.amx && tokens >= kAmxAreaFrom) {
       rows = kAmxAreaBlocks * kBlock;
       grain = (grain + kAmxAreaBlocks - 1) / kAmxAreaBlocks * kAmxAreaBlocks;
     }
