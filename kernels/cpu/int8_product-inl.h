@@ -84,7 +84,7 @@ class Int8ProductOf final : public Int8Product {
   }
   void multiply_few_in_amx(int64_t row, int64_t count, const Int8Tokens& x, int64_t first,
                            int64_t tokens, float* out, int64_t stride) {
-    if constexpr (gives_row_tiles<Rows>()) {
+    if constexpr (row_tile_columns<Rows>() > 0) {
       AmxRows<Rows> product(Int8Part(x, first), tokens);
       for_each_band(row, count,
                     [&](int64_t r) { product.multiply(rows_, stream_, out + r, stride); });
@@ -159,7 +159,7 @@ std::unique_ptr<Int8Product> make_int8_product(const WeightView& w, int64_t end_
 }
 
 template <class Rows>
-constexpr Int8Kernel kInt8Kernel{Rows::kPerByte, gives_row_tiles<Rows>(), make_int8_product<Rows>};
+constexpr Int8Kernel kInt8Kernel{Rows::kPerByte, row_tile_columns<Rows>(), make_int8_product<Rows>};
 
 // Of I8 and packed integers of 8, 4 or 2 bits, whose codes As<PlainRows<...>> reads: as they are
 // stored (AsStored), or elsewhere. Of others there is none.

@@ -22,7 +22,7 @@ class Int8Product {
 
 struct Int8Kernel {
   int per_byte = 0;
-  bool row_tiles = false;  // takes TokenOrder::kTileQuads where a run is whole vectors of bytes
+  int64_t row_tile_columns = 0;  // takes TokenOrder::kTileQuads where a run has so many, or twice
   // For rows up to end_row and `tokens` in all. Null: there is none.
   std::unique_ptr<Int8Product> (*make)(const WeightView&, int64_t end_row,
                                        int64_t tokens) = nullptr;

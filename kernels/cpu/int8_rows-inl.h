@@ -389,11 +389,13 @@ class GroupTable {
 //   multiply<kT>(units, run, x, sums)  kMultiplies: exact sums with kT tokens, zero points taken
 //   off
 
-// Whether a few tokens meet rows in tile registers as they lie (int8_amx_rows-inl.h).
+// A few tokens meet rows in tile registers as they lie (int8_amx_rows-inl.h) where runs are
+// multiples of so many columns; 0: nowhere.
 template <class Rows>
-constexpr bool gives_row_tiles() {
-  if constexpr (HWY_TARGET == HWY_AVX3 && requires { Rows::kRowTiles; }) return Rows::kRowTiles;
-  return false;
+constexpr int64_t row_tile_columns() {
+  if (HWY_TARGET != HWY_AVX3 || Rows::kKind == RunKind::kHalves) return 0;
+  if constexpr (requires { Rows::kRowTiles; }) return Rows::kRowTiles ? kLine * Rows::kPerByte : 0;
+  return Rows::kPairs ? 32 : 0;
 }
 
 // What integers of kBits bits have in common: scales and zero points by groups, a run a unit.

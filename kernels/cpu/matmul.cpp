@@ -44,20 +44,19 @@ static_assert(kAreaTokens % kGroupTokens == 0 && kAreaTokens % kInt8Tokens == 0 
               kAreaTokens % kAmxTokens == 0);
 static_assert(kBlock <= kAreaRows && kBlock % (2 * kLanes) == 0);
 
-// Tokens from which on tile registers are faster: those of rows as they lie, those of rows that are
-// turned, and areas of several blocks.
-constexpr int64_t kRowTilesFrom = 5;
-constexpr int64_t kTurnedTilesFrom = 9;
+// Tokens from which on tile registers are faster, and faster for rows of bytes and nibbles; and
+// areas of several blocks.
+constexpr int64_t kTilesFrom = 9;
+constexpr int64_t kByteTilesFrom = 5;
 constexpr int64_t kAmxAreaFrom = 16;
 
 TokenOrder token_order(const Context& context, const Int8Kernel& kernel, const Int8Layout& layout,
                        int64_t tokens) {
-  if (!context.amx) return TokenOrder::kQuads;
-  const bool whole_vectors = layout.run % (layout.per_byte * kLine) == 0;
-  if (kernel.row_tiles && whole_vectors && tokens <= kAmxFewTokens) {
-    return tokens >= kRowTilesFrom ? TokenOrder::kTileQuads : TokenOrder::kQuads;
-  }
-  return tokens >= kTurnedTilesFrom ? TokenOrder::kTileTokens : TokenOrder::kQuads;
+  const int64_t columns = kernel.row_tile_columns;
+  const bool in_place = columns > 0 && layout.run % columns == 0 && tokens <= kAmxFewTokens;
+  const int64_t from = in_place && columns >= kLine ? kByteTilesFrom : kTilesFrom;
+  if (!context.amx || tokens < from) return TokenOrder::kQuads;
+  return in_place ? TokenOrder::kTileQuads : TokenOrder::kTileTokens;
 }
 
 // One matrix and the tokens that it meets.
