@@ -139,7 +139,7 @@ struct BlockIQ4_XS {
   uint8_t low_factors[4];
   uint8_t nibbles[128];
 
-  int factor(int b) const {  // f(b) - 32
+  constexpr int factor(int b) const {  // f(b) - 32
     return ((low_factors[b / 2] >> b % 2 * 4 & 15) | (high_factors >> 2 * b & 3) << 4) - 32;
   }
 };

@@ -38,6 +38,8 @@ KERNELS = [
     (r"finish_kernel<.*, 4>", 40, [VECTOR_LOAD, VECTOR_STORE]),
     (r"finish_kernel<.*, 1>", 40, []),
     (r"embed_kernel", 40, [VECTOR_LOAD, VECTOR_STORE]),
+    (r"(turn_words|place_elements)_kernel", 40, [VECTOR_STORE]),
+    (r"place_(index|scales)_kernel", 40, []),
     (r"decode_kernel<\(PlacedForm\)[35]", 48, [VECTOR_LOAD, r"st\.global\.(v2\.[a-z]32|[a-z]64)"]),
     (r"decode_kernel<\(PlacedForm\)", 48, [VECTOR_LOAD, VECTOR_STORE]),
     (r"heads_kernel", 64, []),

@@ -100,7 +100,7 @@ inline uint8_t narrow_f8e4m3(float value) {
 
 // E8M0 is the exponent of a float alone: 2^(bits - 127). Half of that, for bits 0 and 1 a
 // subnormal; ggml takes 255, OCP's NaN, for a number too.
-inline float half_of_e8m0(uint8_t bits) {
+constexpr float half_of_e8m0(uint8_t bits) {
   return std::bit_cast<float>(bits < 2 ? 0x00200000u << bits : (bits - 1u) << 23);
 }
 

@@ -98,13 +98,24 @@ class CudaBackend final : public Backend {
   }
 
   size_t placed_bytes(const WeightView& host) const override {
-    return DeviceArena::rounded(cuda::placed_bytes(host));
+    return DeviceArena::rounded(loader().placed_bytes(host));
   }
-  void reserve_placed(size_t bytes) override { weights_.reserve(bytes); }
+  void reserve_placed(size_t bytes) override {
+    weights_.reserve(bytes);
+    to_come_ = bytes;
+  }
   WeightView place(const WeightView& host) override {
-    return cuda::place(context_, host, weights_.take(cuda::placed_bytes(host)));
+    const size_t bytes = placed_bytes(host);
+    const WeightView placed = loader().place(context_.stream, host, weights_.take(bytes));
+    to_come_ -= std::min(bytes, to_come_);
+    if (to_come_ == 0) loader_.reset();
+    return placed;
   }
-  size_t free_bytes() const override { return free_device_bytes(); }
+  // Less what placing takes meanwhile.
+  size_t free_bytes() const override {
+    const size_t free = free_device_bytes();
+    return free - std::min(free, loader_bytes(context_.device));
+  }
   MachinePeaks measure_peaks() override { return cuda::measure_peaks(context_); }
   bool few_ops() const override { return true; }
   void set_exact(bool exact) override { context_.exact = exact; }
@@ -148,10 +159,17 @@ class CudaBackend final : public Backend {
     }
   }
 
+  Loader& loader() const {
+    if (!loader_) loader_ = std::make_unique<Loader>(context_.device);
+    return *loader_;
+  }
+
   std::string detail_;
   Context context_;
   bool records_ = true;
   DeviceArena weights_;
+  mutable std::unique_ptr<Loader> loader_;  // while matrices are placed, or asked about
+  size_t to_come_ = 0;                      // of what was reserved: bytes that are not placed yet
   std::unique_ptr<Staging> inbox_ = open_staging(kSmallCopy);
   std::unique_ptr<Outbox> outbox_ = open_outbox();
   std::unique_ptr<DeviceGroup> group_;

@@ -12,8 +12,6 @@
 
 namespace hone::cuda {
 
-struct Loader;  // weights.cpp
-
 struct Context {
   DeviceInfo device;
   simt::Stream stream;
@@ -26,7 +24,6 @@ struct Context {
   Scratch weight;                     // gemm: a matrix decoded to 16 bits
   Scratch counters;                   // of last-block reductions: zero before and after each kernel
   std::unique_ptr<GemmLibrary> gemm;  // null where there is none: own kernels do all products
-  std::shared_ptr<Loader> loader;     // null before the first place()
 };
 
 // BackendContext is an opaque name to callers; here it is this backend's Context.

@@ -31,6 +31,10 @@ constexpr bool has_scales(PlacedForm form) { return form >= PlacedForm::kI8; }
 constexpr int word_elements(PlacedForm form) {
   return form == PlacedForm::kI4 ? 8 : has_scales(form) ? 4 : form == PlacedForm::kF32 ? 1 : 2;
 }
+// Units of 64 columns that a segment of 64 bytes of a 2:4 row stands for.
+constexpr unsigned index_units(PlacedForm form) {
+  return form == PlacedForm::kI4 ? 4 : has_scales(form) ? 2 : 1;
+}
 
 // With a code u in its low bits this is the float 2^23 + u: integers become floats without the slow
 // conversion instruction.

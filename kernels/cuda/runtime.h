@@ -22,6 +22,7 @@ struct DeviceInfo {
   size_t shared_bytes = 0;                 // that a block may have
   size_t total_bytes = 0;                  // of device memory
   size_t weight_piece = size_t{64} << 20;  // matrices lie together in pieces of so many bytes
+  size_t load_piece = size_t{8} << 20;     // of a file, on their way at once
 };
 
 // Chooses device `index` for this thread and reads its properties. False, and *why (faults.h),

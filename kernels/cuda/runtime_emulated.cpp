@@ -46,7 +46,8 @@ bool open_device(int index, DeviceInfo* device, std::string* why) {
              .multiprocessors = 6,
              .shared_bytes = emu::config().shared_limit,
              .total_bytes = emu::config().device_bytes,
-             .weight_piece = 0};  // each matrix on its own: reads past its end are seen
+             .weight_piece = 0,               // each matrix on its own: reads past its end are seen
+             .load_piece = size_t{8} << 10};  // most matrices of tests are several
   return true;
 }
 

@@ -21,6 +21,28 @@ class Staging {
 // piece: bytes that a piece has at least. Both throw std::bad_alloc.
 std::unique_ptr<Staging> open_staging(size_t piece);
 
+// Bytes on their way into kernels: a ring of pieces, each with a stream of its own, so that one is
+// copied while kernels read another.
+class Feed {
+ public:
+  virtual ~Feed() = default;
+  struct Piece {
+    std::byte* host;
+    std::byte* device;
+    simt::Stream stream;
+  };
+  // A piece of so many bytes whose last work has ended; waits for it if need be.
+  virtual Piece next(size_t bytes) = 0;
+  // Copies that piece to the device, in its stream's order.
+  virtual void send() = 0;
+  // What `stream` is given from here on begins after all work of the pieces, which wrote to
+  // `memory`.
+  virtual void join(simt::Stream stream, void* memory, size_t bytes) = 0;
+};
+inline constexpr int kFeedPieces = 4;
+// Its pieces grow with what is asked for; next() throws std::bad_alloc.
+std::unique_ptr<Feed> open_feed();
+
 // First started, first finished; few at once.
 class Outbox {
  public:

@@ -1,6 +1,7 @@
 // The emulator copies as it is told: one buffer does.
 #include <cstring>
 #include <deque>
+#include <optional>
 #include <vector>
 
 #include "kernels/check.h"
@@ -28,6 +29,27 @@ class OneBuffer final : public Staging {
   std::vector<std::byte> memory_;
 };
 
+// Memory of just these bytes, anew for each piece: what is read beyond, or later, shows.
+class OnePiece final : public Feed {
+ public:
+  Piece next(size_t bytes) override {
+    host_.assign(bytes, std::byte{0x7f});
+    device_.emplace(bytes);
+    return {host_.data(), device_->get(), {}};
+  }
+  void send() override {
+    std::memcpy(device_->get(), host_.data(), host_.size());
+    simt::emu::check::initialised(device_->get(), host_.size());
+  }
+  void join(simt::Stream, void* memory, size_t bytes) override {
+    simt::emu::check::settled(memory, bytes);
+  }
+
+ private:
+  std::vector<std::byte> host_;
+  std::optional<simt::Buffer<std::byte>> device_;
+};
+
 class Queue final : public Outbox {
  public:
   void start(simt::Stream stream, const void* from, size_t bytes) override {
@@ -47,6 +69,7 @@ class Queue final : public Outbox {
 }  // namespace
 
 std::unique_ptr<Staging> open_staging(size_t) { return std::make_unique<OneBuffer>(); }
+std::unique_ptr<Feed> open_feed() { return std::make_unique<OnePiece>(); }
 std::unique_ptr<Outbox> open_outbox() { return std::make_unique<Queue>(); }
 
 }  // namespace hone::cuda

@@ -1,34 +1,26 @@
-// Placing of weights: see weights.h. The host turns rows of a file into placed rows in pinned
-// memory, piece by piece, several threads at a time, while the device copies earlier pieces.
+// Placing of weights: see weights.h. The host copies bytes of the file into pinned memory, piece by
+// piece, by several threads; the device fetches a piece while its kernels place others (place.cu).
+// What no kernel reads, types that no model's matrices have, is decoded by the host.
 #include "kernels/cuda/weights.h"
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <cstring>
-#include <vector>
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
-#include "kernels/convert.h"
-#include "kernels/cuda/block_codes.h"
-#include "kernels/cuda/staging.h"
-#include "kernels/parallel.h"
+#include "kernels/cuda/place.h"
+#include "kernels/cuda/placed.cuh"
 
 namespace hone::cuda {
-
-constexpr int64_t kPieceBytes = 8 << 20;  // on their way at once
-
-struct Loader {
-  ThreadPool pool{default_threads()};
-  std::unique_ptr<Staging> staging = open_staging(kPieceBytes);
-};
-
 namespace {
 
 constexpr int64_t kSparseColumns = 32;  // of a 2:4 matrix: that share a scale
 constexpr int64_t kSegment = 64;        // bytes that words are turned in; rows are multiples of it
 constexpr int64_t kAlignment = 256;     // of each array
 constexpr int64_t kSlack = 32;          // zero bytes after scales and after zero points
+constexpr int64_t kIndexRows = 16;      // of a tile of the index
+constexpr int64_t kUnitBytes = 128;     // of the index: 32 words
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -40,10 +32,8 @@ struct Form {
   int64_t group = 0;  // 0: no scales
   DType scale_type = DType::kF32;
   bool zeros = false;
-  bool sparse = false;  // stays 2:4
-
-  bool integer() const { return packed_bits != 0 || type == DType::kI8; }
-  bool narrow() const { return integer() || type == DType::kF8E4M3; }  // at most a byte
+  bool sparse = false;   // stays 2:4
+  bool decoded = false;  // by the host
 };
 
 bool group_allowed(const WeightView& host, int64_t multiple) {
@@ -63,7 +53,9 @@ Form with_scales(const WeightView& host, DType type, int packed_bits) {
 // Columns that `stored` neighbouring elements of a row stand for.
 int64_t spread(const WeightView& host, int64_t stored) { return host.index ? 2 * stored : stored; }
 
-Form dense_form_of_blocks(const WeightView& host) {
+constexpr Form kDecoded = {.decoded = true};
+
+Form dense_form_of_blocks(const WeightView& host, BlockRange& range) {
   switch (host.type) {
     case DType::kQ8_0:
     case DType::kQ5_0:
@@ -80,62 +72,55 @@ Form dense_form_of_blocks(const WeightView& host) {
     case DType::kQ6_K:
       return {.type = DType::kI8, .group = spread(host, 16), .scale_type = DType::kF32};
     default:
-      return {.type = blocks_fit_f16(host) ? DType::kF16 : DType::kF32};
+      return range.fits_f16(host) ? Form{.type = DType::kF16} : kDecoded;
   }
 }
 
 // Groups of 2:4 blocks are at least of kSparseColumns.
-Form form_of_blocks(const WeightView& host) {
-  Form form = dense_form_of_blocks(host);
-  form.sparse = host.index && form.type != DType::kF32;
+Form form_of_blocks(const WeightView& host, BlockRange& range) {
+  Form form = dense_form_of_blocks(host, range);
+  form.sparse = host.index && !form.decoded;
   return form;
 }
 
 bool is_integer(const WeightView& host) { return host.packed_bits != 0 || host.type == DType::kI8; }
 
-Form form_of(const WeightView& host) {
+Form form_of(const WeightView& host, BlockRange& range) {
   if (is_integer(host)) {
     if (host.packed_bits == 4 && group_allowed(host, 32)) {
       return with_scales(host, DType::kI32, 4);
     }
     if (group_allowed(host, 16)) return with_scales(host, DType::kI8, 0);
-    return {};
+    return kDecoded;
   }
   if (host.type == DType::kF8E4M3 && !host.zeros && group_allowed(host, 16)) {
     return with_scales(host, DType::kF8E4M3, 0);
   }
-  if (host.scales) return {};
-  if (is_block(host.type)) return form_of_blocks(host);
+  if (host.scales) return kDecoded;
   if (host.type == DType::kF16 || host.type == DType::kBF16) {
     return {.type = host.type, .sparse = host.index != nullptr};
   }
-  return {};
+  if (is_block(host.type)) return form_of_blocks(host, range);
+  return host.type == DType::kF32 && !host.index ? Form{} : kDecoded;
 }
 
 // ---- Where its parts lie.
 
 struct Layout {
-  int64_t row_bytes = 0;   // of elements, without padding
   int64_t row_stride = 0;  // of the payload
   int64_t groups = 0;      // a row
   int64_t scales = 0;      // offsets from the matrix's start
   int64_t zeros = 0;
-  int64_t index = 0;  // where 2:4
-  int64_t units = 0;  // of the index, in a segment
+  int64_t index = 0;         // where 2:4
+  int64_t index_stride = 0;  // of 16 rows
   int64_t bytes = 0;
-
-  int64_t index_bytes() const { return row_stride / kSegment * units * 128; }  // of 16 rows
 };
-
-constexpr int64_t kIndexRows = 16;
-int64_t index_tiles(const WeightView& host) { return (host.rows + kIndexRows - 1) / kIndexRows; }
 
 Layout layout_of(const WeightView& host, const Form& form) {
   Layout at;
-  at.row_bytes =
-      form.packed_bits ? (host.columns * 4 + 31) / 32 * 4 : row_bytes(form.type, host.columns);
-  if (form.sparse) at.row_bytes /= 2;
-  at.row_stride = round_up(at.row_bytes, kSegment);
+  const int64_t elements = form.sparse ? host.columns / 2 : host.columns;
+  at.row_stride = round_up(
+      form.packed_bits ? packed_row_bytes(elements, 4) : row_bytes(form.type, elements), kSegment);
   at.groups = form.group ? host.columns / form.group : 0;
   at.scales = round_up(host.rows * at.row_stride, kAlignment);
   at.bytes = at.scales;
@@ -145,200 +130,104 @@ Layout layout_of(const WeightView& host, const Form& form) {
     at.bytes = at.zeros + (form.zeros ? host.rows * at.groups + kSlack : 0);
   }
   if (form.sparse) {
-    at.units = form.packed_bits == 4 ? 4 : form.narrow() ? 2 : 1;
+    const PlacedForm placed = placed_form({.type = form.type, .packed_bits = form.packed_bits});
+    at.index_stride = at.row_stride / kSegment * index_units(placed) * kUnitBytes;
     at.index = round_up(at.bytes, kAlignment);
-    at.bytes = at.index + index_tiles(host) * at.index_bytes();
+    at.bytes = at.index + (host.rows + kIndexRows - 1) / kIndexRows * at.index_stride;
   }
   return at;
 }
 
-// ---- Rows.
+// ---- The way there.
 
-// Turns each segment as weights.h draws it: what lanes take from it one after the other, of the
-// size of a T, comes together.
-template <typename T>
-void turn(std::byte* row, int64_t bytes) {
-  constexpr int kEach = kSegment / (4 * sizeof(T));  // of a lane
-  for (std::byte* segment = row; segment < row + bytes; segment += kSegment) {
-    T from[kEach][4], to[4][kEach];
-    std::memcpy(from, segment, sizeof from);
-    for (int j = 0; j < kEach; ++j) {
-      for (int t = 0; t < 4; ++t) to[t][j] = from[j][t];
-    }
-    std::memcpy(segment, to, sizeof to);
+// What a piece has of each of its rows, one array after the other.
+enum PartName { kPayload, kIndex, kScales, kZeros, kParts };
+struct Part {
+  const std::byte* from = nullptr;  // null: the row is decoded
+  int64_t from_stride = 0;          // 0: one for all rows
+  int64_t bytes = 0;                // of a row
+  int64_t stride = 0;               // in the piece, filled up with zeros
+  int64_t offset = 0;               // in the piece
+};
+using Parts = std::array<Part, kParts>;
+
+// Rows of so many bytes, one after the other in the piece.
+Part dense_part(const void* from, int64_t bytes, bool one_for_all = false) {
+  return {static_cast<const std::byte*>(from), one_for_all ? 0 : bytes, bytes, bytes};
+}
+
+Parts parts_of(const WeightView& host, const Form& form) {
+  static constexpr float kOne = 1;
+  Parts parts;
+  if (form.decoded) {
+    const int64_t bytes = row_bytes(DType::kF32, host.columns);
+    parts[kPayload] = {.bytes = bytes, .stride = round_up(bytes, kSegment)};
+    return parts;
   }
-}
-
-// Brings the even elements of each word to its low half, the odd ones to its high half.
-template <int kBits>
-void part_words(std::byte* row, int64_t bytes) {
-  for (std::byte* at = row; at < row + bytes; at += sizeof(uint32_t)) {
-    uint32_t from, to = 0;
-    std::memcpy(&from, at, sizeof from);
-    for (int e = 0; e < 32 / kBits; ++e) {
-      to |= (from >> kBits * e & ((1u << kBits) - 1)) << (kBits * (e / 2) + 16 * (e % 2));
-    }
-    std::memcpy(at, &to, sizeof to);
-  }
-}
-
-// A row in stored order becomes a placed one.
-void order(const Form& form, std::byte* row, int64_t bytes) {
-  if (!form.sparse) {
-    if (form.narrow()) turn<uint32_t>(row, bytes);
-  } else if (form.packed_bits == 4) {
-    turn<uint16_t>(row, bytes);
-    part_words<4>(row, bytes);
-  } else if (form.narrow()) {
-    turn<uint32_t>(row, bytes);
-    if (form.integer()) part_words<8>(row, bytes);
-  } else {
-    turn<uint64_t>(row, bytes);
-  }
-}
-
-// The stored integers of a row.
-void stored_codes(const WeightView& host, const std::byte* payload, int8_t* out) {
-  const int64_t count = host.stored_columns();
-  if (host.packed_bits != 0) return unpack_row(payload, count, host.packed_bits, out);
-  if (is_block(host.type)) return codes_of_blocks(host.type, payload, count, out);
-  std::memcpy(out, payload, static_cast<size_t>(count));  // I8, F8E4M3
-}
-
-// The codes of a 2:4 row with those that were not kept, which stand for zero.
-void expand(const WeightView& host, const Form& form, int64_t row, const int8_t* kept,
-            int8_t* dense) {
-  const std::byte* const index = host.index + row * (host.columns / 8);
-  const int8_t* const zeros = host.zeros ? host.zeros + row * (host.columns / form.group) : nullptr;
-  for (int64_t q = 0; q < host.columns / 4; ++q) {
-    const unsigned nibble = std::to_integer<unsigned>(index[q / 2]) >> q % 2 * 4;
-    std::fill_n(dense + 4 * q, 4, zeros ? zeros[4 * q / form.group] : int8_t{0});
-    dense[4 * q + (nibble & 3)] = kept[2 * q];
-    dense[4 * q + (nibble >> 2 & 3)] = kept[2 * q + 1];
-  }
-}
-
-void pack_nibbles(const int8_t* codes, int64_t count, std::byte* out) {
-  for (int64_t i = 0; i + 1 < count; i += 2) {
-    out[i / 2] = static_cast<std::byte>((codes[i] + 8) | (codes[i + 1] + 8) << 4);
-  }
-  if (count % 2 == 1) out[count / 2] = static_cast<std::byte>(codes[count - 1] + 8);
-}
-
-// True where placed elements are stored elements, byte for byte, but for their order.
-bool same_elements(const WeightView& host, const Form& form) {
-  return host.type == form.type && host.packed_bits == form.packed_bits &&
-         (form.sparse || !host.index) && (form.group != 0 || !host.scales);
-}
-
-void fill_codes(const WeightView& host, const Form& form, int64_t row, std::byte* out) {
-  thread_local std::vector<int8_t> stored, dense;
-  stored.resize(static_cast<size_t>(host.stored_columns()));
-  stored_codes(host, host.payload + row * host.row_stride, stored.data());
-  const std::vector<int8_t>* codes = &stored;
-  if (host.index && !form.sparse) {
-    dense.resize(static_cast<size_t>(host.columns));
-    expand(host, form, row, stored.data(), dense.data());
-    codes = &dense;
-  }
-  if (form.packed_bits == 4) {
-    pack_nibbles(codes->data(), static_cast<int64_t>(codes->size()), out);
-  } else {
-    std::memcpy(out, codes->data(), codes->size());
-  }
-}
-
-void fill_floats(const WeightView& host, const Form& form, int64_t row, std::byte* out) {
-  if (form.type == DType::kF32) return decode_weight_row(host, row, reinterpret_cast<float*>(out));
-  thread_local std::vector<float> values;
-  const int64_t count = host.stored_columns();
-  values.resize(static_cast<size_t>(count));
-  widen_row(host.type, host.payload + row * host.row_stride, count, values.data());
-  narrow_row(form.type, values.data(), count, out);
-}
-
-void fill_payload(const WeightView& host, const Form& form, const Layout& at, int64_t row,
-                  std::byte* out) {
-  std::memset(out + at.row_bytes, 0, static_cast<size_t>(at.row_stride - at.row_bytes));
-  if (same_elements(host, form)) {
-    std::memcpy(out, host.payload + row * host.row_stride, static_cast<size_t>(at.row_bytes));
-  } else if (form.narrow()) {
-    std::memset(out, 0, static_cast<size_t>(at.row_bytes));
-    fill_codes(host, form, row, out);
-  } else {
-    fill_floats(host, form, row, out);
-  }
-  order(form, out, at.row_stride);
-}
-
-// Positions of the kept elements of four quadruples of columns, from the first on, 2 apart.
-uint32_t positions(const WeightView& host, int64_t row, int64_t first) {
-  constexpr uint32_t kFirstTwo = 4;  // where a row has ended: 0 and 1
-  uint32_t packed = 0;
-  for (int i = 0; i < 4; ++i) {
-    const int64_t quad = first + 2 * i;
-    uint32_t nibble = kFirstTwo;
-    if (row < host.rows && quad < host.columns / 4) {
-      const std::byte pair = host.index[row * (host.columns / 8) + quad / 2];
-      nibble = std::to_integer<uint32_t>(pair) >> quad % 2 * 4 & 15;
-    }
-    packed |= nibble << 4 * i;
-  }
-  return packed;
-}
-
-// Of 16 rows: 32 lanes' words for each segment, one for each unit of 64 columns (weights.h).
-void fill_index(const WeightView& host, const Layout& at, int64_t tile, std::byte* out) {
-  for (int64_t segment = 0; segment < at.row_stride / kSegment; ++segment) {
-    for (int lane = 0; lane < 32; ++lane) {
-      for (int64_t u = 0; u < at.units; ++u, out += sizeof(uint32_t)) {
-        const int64_t row = kIndexRows * tile + lane / 4;
-        const int64_t first = 16 * (segment * at.units + u) + lane % 4 / 2 * 8 + lane % 2;
-        const uint32_t word = positions(host, row, first) | positions(host, row + 8, first) << 16;
-        std::memcpy(out, &word, sizeof word);
-      }
-    }
-  }
-}
-
-void fill_scales(const WeightView& host, int64_t groups, int64_t row, std::byte* out) {
+  const int64_t bytes = payload_row_bytes(host);
+  const int64_t groups = form.group ? host.columns / form.group : 0;
+  parts[kPayload] = {host.payload, host.row_stride, bytes, round_up(bytes, kSegment)};
+  if (host.index) parts[kIndex] = dense_part(host.index, host.columns / 8);
   if (host.scales) {
-    const int64_t bytes = row_bytes(host.scale_type, groups);
-    std::memcpy(out, host.scales + (host.scale_rows == 1 ? 0 : row * bytes),
-                static_cast<size_t>(bytes));
-    return;
+    const int64_t row = groups * row_bytes(host.scale_type, 1);
+    parts[kScales] = dense_part(host.scales, row, host.scale_rows == 1);
+  } else if (form.group != 0 && !is_block(host.type)) {
+    parts[kScales] = dense_part(&kOne, sizeof kOne, true);
   }
-  if (host.packed_bits == 0 && is_block(host.type)) {
-    return scales_of_blocks(host.type, host.payload + row * host.row_stride, groups, out);
-  }
-  constexpr float kOne = 1;
-  for (int64_t g = 0; g < groups; ++g) std::memcpy(out + 4 * g, &kOne, sizeof kOne);
+  if (host.zeros) parts[kZeros] = dense_part(host.zeros, groups);
+  return parts;
 }
 
-// ---- Sending.
+// Bytes of a piece with so many rows.
+int64_t arrange(Parts& parts, int64_t rows) {
+  int64_t bytes = 0;
+  for (Part& part : parts) {
+    part.offset = bytes;
+    bytes += round_up(rows * part.stride, kSegment);
+  }
+  return bytes;
+}
 
-// fill(row, out) writes `stride` bytes for each of `rows`, which go to `to` one after the other.
-template <typename Fill>
-void send_rows(Context& context, std::byte* to, int64_t rows, int64_t stride, Fill fill) {
-  if (rows == 0 || stride == 0) return;
-  constexpr int64_t kRangeBytes = 64 << 10;  // of one thread's share of the work
-  Loader& loader = *context.loader;
-  const int64_t piece = std::max<int64_t>(1, kPieceBytes / stride);
-  const int64_t grain = std::max<int64_t>(1, kRangeBytes / stride);
-  for (int64_t first = 0; first < rows; first += piece) {
-    const int64_t count = std::min(piece, rows - first);
-    std::byte* const memory = loader.staging->next(static_cast<size_t>(count * stride));
-    loader.pool.parallel_for(count, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) fill(first + r, memory + r * stride);
-    });
-    loader.staging->send(context.stream, to + first * stride, static_cast<size_t>(count * stride));
+// Whole tiles of an index, as many as a piece of so many bytes takes.
+int64_t rows_of_piece(const Parts& parts, int64_t bytes) {
+  int64_t row = 0;
+  for (const Part& part : parts) row += part.stride;
+  return std::max(kIndexRows, (bytes - kParts * kSegment) / row / kIndexRows * kIndexRows);
+}
+
+// Row `row` of the matrix as row `at` of the piece.
+void fill_row(const WeightView& host, const Parts& parts, int64_t row, int64_t at,
+              std::byte* piece) {
+  for (const Part& part : parts) {
+    if (part.bytes == 0) continue;
+    std::byte* const to = piece + part.offset + at * part.stride;
+    if (part.from) {
+      std::memcpy(to, part.from + row * part.from_stride, static_cast<size_t>(part.bytes));
+    } else {
+      decode_weight_row(host, row, reinterpret_cast<float*>(to));
+    }
+    std::memset(to + part.bytes, 0, static_cast<size_t>(part.stride - part.bytes));
   }
 }
 
-// Kernels read scales and zeros by words, some beyond the end.
-void zero_slack(Context& context, std::byte* array, int64_t bytes) {
-  fill_zero(context.stream, array + bytes, kSlack);
+// The rows of a piece on the device.
+WeightView stored_view(const WeightView& host, const Form& form, const Parts& parts,
+                       const std::byte* piece, int64_t rows) {
+  const auto begin = [&](PartName name) {
+    return parts[name].bytes > 0 ? piece + parts[name].offset : nullptr;
+  };
+  WeightView stored = host;
+  if (form.decoded) stored.type = form.type, stored.packed_bits = 0;
+  stored.rows = rows;
+  stored.payload = begin(kPayload);
+  stored.row_stride = parts[kPayload].stride;
+  stored.index = begin(kIndex);
+  stored.scales = begin(kScales);
+  stored.zeros = reinterpret_cast<const int8_t*>(begin(kZeros));
+  return stored;
 }
+
+// ---- What is there then.
 
 WeightView view_of(const WeightView& host, const Form& form, const Layout& at,
                    const std::byte* memory) {
@@ -360,33 +249,47 @@ WeightView view_of(const WeightView& host, const Form& form, const Layout& at,
   return view;
 }
 
-}  // namespace
-
-size_t placed_bytes(const WeightView& host) {
-  return static_cast<size_t>(layout_of(host, form_of(host)).bytes);
+PlacedArrays arrays_from(const Form& form, const Layout& at, std::byte* memory, int64_t row) {
+  const int64_t scales = row * at.groups;
+  return {.payload = memory + row * at.row_stride,
+          .index = memory + at.index + row / kIndexRows * at.index_stride,
+          .scales = memory + at.scales + row_bytes(form.scale_type, scales),
+          .zeros = memory + at.zeros + scales};
 }
 
-WeightView place(Context& context, const WeightView& host, std::byte* memory) {
-  if (!context.loader) context.loader = std::make_shared<Loader>();
-  const Form form = form_of(host);
+// Kernels read scales and zeros by words, some beyond the end.
+void zero_slack(simt::Stream stream, const PlacedArrays& end, const Form& form) {
+  if (form.group != 0) fill_zero(stream, end.scales, kSlack);
+  if (form.zeros) fill_zero(stream, end.zeros, kSlack);
+}
+
+}  // namespace
+
+size_t Loader::placed_bytes(const WeightView& host) {
+  return static_cast<size_t>(layout_of(host, form_of(host, range_)).bytes);
+}
+
+WeightView Loader::place(simt::Stream stream, const WeightView& host, std::byte* memory) {
+  constexpr int64_t kRangeBytes = 64 << 10;  // of one thread's share of the work
+  const Form form = form_of(host, range_);
   const Layout at = layout_of(host, form);
-  send_rows(context, memory, host.rows, at.row_stride,
-            [&](int64_t row, std::byte* out) { fill_payload(host, form, at, row, out); });
-  if (form.sparse) {
-    send_rows(context, memory + at.index, index_tiles(host), at.index_bytes(),
-              [&](int64_t tile, std::byte* out) { fill_index(host, at, tile, out); });
-  }
-  const int64_t scale_bytes = at.groups * row_bytes(form.scale_type, 1);
-  if (at.groups > 0) zero_slack(context, memory + at.scales, host.rows * scale_bytes);
-  send_rows(context, memory + at.scales, host.rows, scale_bytes,
-            [&](int64_t row, std::byte* out) { fill_scales(host, at.groups, row, out); });
-  if (form.zeros) {
-    zero_slack(context, memory + at.zeros, host.rows * at.groups);
-    send_rows(context, memory + at.zeros, host.rows, at.groups, [&](int64_t row, std::byte* out) {
-      std::memcpy(out, host.zeros + row * at.groups, static_cast<size_t>(at.groups));
+  const WeightView placed = view_of(host, form, at, memory);
+  Parts parts = parts_of(host, form);
+  const int64_t grain = std::max<int64_t>(1, kRangeBytes / parts[kPayload].stride);
+  const int64_t at_once = rows_of_piece(parts, piece_bytes_);
+  for (int64_t first = 0; first < host.rows; first += at_once) {
+    const int64_t rows = std::min(at_once, host.rows - first);
+    const Feed::Piece piece = feed_->next(static_cast<size_t>(arrange(parts, rows)));
+    pool_.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) fill_row(host, parts, first + r, r, piece.host);
     });
+    feed_->send();
+    place_rows(piece.stream, stored_view(host, form, parts, piece.device, rows), placed,
+               arrays_from(form, at, memory, first));
   }
-  return view_of(host, form, at, memory);
+  zero_slack(stream, arrays_from(form, at, memory, host.rows), form);
+  feed_->join(stream, memory, static_cast<size_t>(at.bytes));
+  return placed;
 }
 
 }  // namespace hone::cuda

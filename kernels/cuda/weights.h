@@ -42,17 +42,37 @@
 //   IQ4_XS, MXFP4                          I8, group 32, F32 scales: the same values
 //   Q6_K                                   I8, group 16, F32 scales d * scale: the same values
 //   other blocks                           F16: rounded to 11 bits; F32 where beyond its range
-//   the rest                               F32, decoded
+//   the rest                               F32, decoded by the host
 #pragma once
 
+#include <memory>
+
+#include "kernels/cuda/block_range.h"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/staging.h"
 
 namespace hone::cuda {
 
-// Bytes that place() will take on the device.
-size_t placed_bytes(const WeightView& host);
-// Copies a matrix to `memory`, device memory of placed_bytes(host), 256-byte aligned, and returns
-// its view there. Safe to call while earlier copies run.
-WeightView place(Context& context, const WeightView& host, std::byte* memory);
+// Device memory that a loader takes, beside what it places.
+inline size_t loader_bytes(const DeviceInfo& device) { return kFeedPieces * device.load_piece; }
+
+// Brings matrices to the device. Closed once all are there: the threads and the memory of their way
+// are needed no more.
+class Loader {
+ public:
+  explicit Loader(const DeviceInfo& device)
+      : piece_bytes_(static_cast<int64_t>(device.load_piece)) {}
+  // Bytes that place() will take on the device.
+  size_t placed_bytes(const WeightView& host);
+  // Brings a matrix to `memory`, device memory of placed_bytes(host), 256-byte aligned, and returns
+  // its view there, for what is given to the stream from then on.
+  WeightView place(simt::Stream stream, const WeightView& host, std::byte* memory);
+
+ private:
+  int64_t piece_bytes_;
+  ThreadPool pool_{default_threads()};
+  BlockRange range_{pool_};
+  std::unique_ptr<Feed> feed_ = open_feed();
+};
 
 }  // namespace hone::cuda

@@ -245,6 +245,9 @@ void initialised(const void* p, size_t bytes) {
 void written_by_kernel(const void* p, size_t bytes) {
   replace(p, bytes, Cell{.write = {.block = 1}, .allocated = true, .initialised = true});
 }
+void settled(const void* p, size_t bytes) {
+  each_cell(p, bytes, false, [](Cell& c, const char*) { c.write = {}; });
+}
 void access(const void* p, size_t bytes, Kind kind, Where at) {
   check_access(p, bytes, kind, site_of(at));
 }

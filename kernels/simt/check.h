@@ -35,6 +35,7 @@ void* arena(size_t bytes);
 void variable(void* p, size_t bytes);  // a piece of the arena that may be used, not yet written
 void initialised(const void* p, size_t bytes);        // by the host, before any kernel runs
 void written_by_kernel(const void* p, size_t bytes);  // by one that may still run
+void settled(const void* p, size_t bytes);            // kernels that wrote there have ended
 // Accesses made for a kernel by the emulator. read() and write() copy as well.
 void access(const void* p, size_t bytes, Kind kind, Where at);
 void read(void* to, const void* p, size_t bytes, Where at);
@@ -66,6 +67,7 @@ inline void* arena(size_t) { return nullptr; }
 inline void variable(void*, size_t) {}
 inline void initialised(const void*, size_t) {}
 inline void written_by_kernel(const void*, size_t) {}
+inline void settled(const void*, size_t) {}
 inline void access(const void*, size_t, Kind, Where) {}
 inline void read(void* to, const void* p, size_t n, Where) { std::memcpy(to, p, n); }
 inline void write(void* p, const void* from, size_t n, Where) { std::memcpy(p, from, n); }

@@ -112,6 +112,7 @@ void* arena(size_t bytes) { return allocate(bytes); }
 void variable(void*, size_t) {}
 void initialised(const void*, size_t) {}
 void written_by_kernel(const void*, size_t) {}
+void settled(const void*, size_t) {}
 
 void access(const void* p, size_t bytes, Kind kind, Where at) {
   if (!current || bytes == 0) return;

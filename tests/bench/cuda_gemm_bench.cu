@@ -412,6 +412,7 @@ void bench_place(Bench& bench) {
                {"Q4_0", DType::kQ4_0, 0, 0},       {"Q4_K", DType::kQ4_K, 0, 0},
                {"F32", DType::kF32, 0, 0}};
   bench_pinned_copy(bench);
+  Loader loader(bench.context.device);
   for (const auto& kind : kinds) {
     WeightView host;
     host.type = kind.type;
@@ -429,12 +430,11 @@ void bench_place(Bench& bench) {
       host.scale_rows = kRows;
       host.group = kind.group;
     }
-    const size_t bytes = placed_bytes(host);
-    auto* const memory = static_cast<std::byte*>(allocate_device(bytes));
+    auto* const memory = static_cast<std::byte*>(allocate_device(loader.placed_bytes(host)));
     std::vector<double> seconds;
     for (int i = 0; i < 4; ++i) {
       const auto begin = std::chrono::steady_clock::now();
-      for (int k = 0; k < 4; ++k) place(bench.context, host, memory);
+      for (int k = 0; k < 4; ++k) loader.place(bench.context.stream, host, memory);
       bench.context.stream.wait();
       const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
       if (i > 0) seconds.push_back(taken.count() / 4);

@@ -43,4 +43,19 @@ TEST_CASE("arena: each request on its own where pieces are none") {
   arena.take(300);
   CHECK(in_use() - before == 256 + 512);
 }
+
+TEST_CASE("place: what the way to the device takes is counted, and given back") {
+  std::string why;
+  const auto backend = open_cuda_device(0, &why);
+  const StoredMatrix first({.name = "", .type = DType::kI8, .group = 64}, 100, 1024, 1);
+  const StoredMatrix second({.name = "", .type = DType::kQ4_K}, 100, 1024, 2);
+  const size_t bytes = backend->placed_bytes(first.view()) + backend->placed_bytes(second.view());
+  const size_t before = in_use(), free = simt::emu::config().device_bytes - before;
+  CHECK(backend->free_bytes() < free);
+  backend->reserve_placed(bytes);
+  backend->place(first.view());
+  CHECK(in_use() - before > backend->placed_bytes(first.view()));
+  backend->place(second.view());
+  CHECK(in_use() - before == bytes);
+}
 #endif

@@ -4,6 +4,7 @@
 
 #include <numeric>
 
+#include "kernels/cuda/weights.h"
 #include "tests/cuda/fixture.h"
 
 using namespace hone;
@@ -197,35 +198,48 @@ TEST_CASE("place: integers and fp8 stay as small as they were") {
   CHECK(placed_type({.name = "", .type = DType::kBF16}, 64) == "BF16");
 }
 
-// More rows than one piece of the way to the device holds.
-TEST_CASE("place: a matrix of several pieces") {
-  const StoredMatrix matrix({.name = "", .type = DType::kI8, .group = 64}, 9000, 1024, 3);
-  const WeightView placed = place(matrix);
+// Pieces of the way to the device are filled again while earlier ones are copied and placed.
+TEST_CASE("place: a matrix of many pieces") {
+  const StoredMatrix matrix({.name = "", .type = DType::kI8, .group = 64}, 1000, 1024, 3);
+  cuda::DeviceInfo info;
+  std::string why;
+  REQUIRE(cuda::open_device(0, &info, &why));
+  info.load_piece = 20 << 10;
+  auto loader = std::make_unique<cuda::Loader>(info);
+  const simt::Stream stream = cuda::make_stream(true);
+  const DeviceArray<std::byte> memory(loader->placed_bytes(matrix.view()));
+  const WeightView placed = loader->place(stream, matrix.view(), memory.get());
+  loader.reset();
+  stream.wait();
   const Fetched fetched = fetch_matrix(placed);
   std::vector<float> row(1024), expected(1024);
-  for (const int64_t r : {0, 4095, 8191, 8192, 8193, 8999}) {
+  for (int64_t r = 0; r < placed.rows; ++r) {
     decode_weight_row(fetched.view, r, row.data());
     decode_weight_row(matrix.view(), r, expected.data());
     CHECK(tolerance::same_bytes(row, expected));
   }
+  cuda::close_stream(stream);
 }
 
 TEST_CASE("place: blocks beyond the range of F16 become F32") {
+  constexpr int64_t kRows = 200, kRowBytes = row_bytes(DType::kQ4_1, 32);
+  std::vector<std::byte> bytes(static_cast<size_t>(kRows * kRowBytes));
+  const WeightView host = {.payload = bytes.data(),
+                           .type = DType::kQ4_1,
+                           .rows = kRows,
+                           .columns = 32,
+                           .row_stride = kRowBytes};
+  CHECK(place(host).type == DType::kF16);
   std::vector<float> values(32);
   for (size_t i = 0; i < values.size(); ++i) values[i] = 60000.0f * static_cast<float>(i % 3);
-  std::vector<std::byte> bytes(static_cast<size_t>(row_bytes(DType::kQ4_1, 32)));
-  encode_row(DType::kQ4_1, values.data(), 32, bytes.data());
+  std::byte* const last = bytes.data() + (kRows - 1) * kRowBytes;
+  encode_row(DType::kQ4_1, values.data(), 32, last);
   const uint16_t minimum = f32_to_f16(60000);
-  std::memcpy(bytes.data() + 2, &minimum, sizeof minimum);
-  WeightView host;
-  host.payload = bytes.data();
-  host.type = DType::kQ4_1;
-  host.rows = 1;
-  host.columns = 32;
-  host.row_stride = static_cast<int64_t>(bytes.size());
+  std::memcpy(last + 2, &minimum, sizeof minimum);
   const WeightView placed = place(host);
   CHECK(placed.type == DType::kF32);
   std::vector<float> expected(32);
-  decode_weight_row(host, 0, expected.data());
-  CHECK(tolerance::same_bytes(fetch<float>(placed.payload, 32), expected));
+  decode_weight_row(host, kRows - 1, expected.data());
+  const std::byte* const row = placed.payload + (kRows - 1) * placed.row_stride;
+  CHECK(tolerance::same_bytes(fetch<float>(row, 32), expected));
 }

@@ -257,7 +257,8 @@ inline std::vector<Storage> storages() {
   for (const int64_t group : {int64_t{16}, int64_t{32}, int64_t{64}, int64_t{96}, int64_t{128}}) {
     const std::string suffix = " 2:4 group " + std::to_string(group);
     const DType scale = group == 64 ? DType::kF16 : group == 96 ? DType::kBF16 : DType::kF32;
-    Storage storage{.group = group, .scale_type = scale, .zeros = group == 96, .sparse = true};
+    const bool zeros = group == 16 || group == 96;
+    Storage storage{.group = group, .scale_type = scale, .zeros = zeros, .sparse = true};
     storage.name = "I8" + suffix;
     storage.type = DType::kI8;
     all.push_back(storage);
