@@ -128,11 +128,14 @@ struct KvStoreArgs {
 };
 
 // rope of q and of k in place, then kv_store of k and v: what lies between the three products and
-// the attention, in one pass. rope and store describe the same tokens; rope_k.x is store.k.
+// the attention, in one pass. rope and store describe the same tokens; rope_k.x is store.k. Where
+// there are norms, of [head_dim] each, every head is normalised before it turns.
 struct RopeKvStoreArgs {
   RopeArgs rope_q;
   RopeArgs rope_k;
   KvStoreArgs store;
+  InputNorm norm_q = {};
+  InputNorm norm_k = {};
 };
 
 // Causal attention over the cache: token t of sequence s at position p attends to positions

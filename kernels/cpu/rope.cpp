@@ -76,7 +76,24 @@ void rope(BackendContext& opaque, const RopeArgs& args) {
   });
 }
 
+namespace {
+
+// Heads, in place, before they turn.
+void normalise(BackendContext& opaque, const InputNorm& norm, const RopeArgs& heads) {
+  if (!norm.weight) return;
+  choose_rms_norm()(opaque, {.x = heads.x,
+                             .weight = norm.weight,
+                             .out = heads.x,
+                             .rows = heads.tokens * heads.heads,
+                             .dim = heads.head_dim,
+                             .eps = norm.eps});
+}
+
+}  // namespace
+
 void rope_kv_store(BackendContext& opaque, const RopeKvStoreArgs& args) {
+  normalise(opaque, args.norm_q, args.rope_q);
+  normalise(opaque, args.norm_k, args.rope_k);
   rope(opaque, args.rope_q);
   rope(opaque, args.rope_k);
   choose_kv_store()(opaque, args.store);

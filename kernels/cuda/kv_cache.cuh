@@ -17,8 +17,8 @@ namespace hone::cuda {
 
 inline constexpr int64_t kMaxHeadDim = 256;
 
-// One pass over the heads of every token: rotates queries and keys in place, and stores keys and
-// values. What is absent has no heads.
+// One pass over the heads of every token: normalises and rotates queries and keys in place, and
+// stores keys and values. What is absent has no heads.
 struct HeadsPass {
   int64_t tokens = 0;
   int64_t head_dim = 0;
@@ -29,6 +29,8 @@ struct HeadsPass {
   int64_t rotary = 0;  // 0: nothing is rotated
   const double* inv_freq = nullptr;
   double attention_factor = 1;
+  InputNorm norm_q;  // before rotation
+  InputNorm norm_k;
 
   const float* k = nullptr;  // [tokens, kv_heads, head_dim]
   const float* v = nullptr;

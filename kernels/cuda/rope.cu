@@ -1,6 +1,7 @@
 // Rotary position embedding, rotate-half form (Su et al. 2021, RoFormer), and the pass that also
-// stores keys and values: all that lies between the three products and the attention. A warp takes
-// one head vector; a block the same token's heads, so that they share its angles.
+// stores keys and values: all that lies between the three products and the attention, with norms of
+// heads too. A warp takes one head vector; a block the same token's heads, so that they share its
+// angles.
 #include <cmath>
 
 #include "kernels/check.h"
@@ -44,9 +45,30 @@ __device__ __forceinline__ Vec<float, 2> rotation(double angle, double factor) {
   return out;
 }
 
-// A lane's elements of a head vector: lane, lane + 32, ...; zeros beyond head_dim. `angles`: null,
-// or cosine and sine for each of the first rotary / 2 elements.
+// What normalises a head vector, of which a lane has the elements `x`. Statistics as in norm.cu.
+struct HeadNorm {
+  const float* weight;  // null: nothing does
+  float factor;
+
+  __device__ __forceinline__ HeadNorm(const InputNorm& norm, const float (&x)[kPerLane],
+                                      int64_t head_dim)
+      : weight(norm.weight), factor(1) {
+    if (!weight) return;
+    double square = 0;
+#pragma unroll
+    for (int j = 0; j < kPerLane; ++j) square += static_cast<double>(x[j]) * x[j];
+    square = warp_sum(square) / static_cast<double>(head_dim);
+    factor = static_cast<float>(1 / sqrt(square + norm.eps));
+  }
+  __device__ __forceinline__ float value(float x, int e) const {
+    return weight ? x * factor * weight[e] : x;
+  }
+};
+
+// A lane's elements of a head vector, lane, lane + 32, ..., normalised and turned; zeros beyond
+// head_dim. `angles`: null, or cosine and sine for each of the first rotary / 2 elements.
 __device__ __forceinline__ void read_head(const float* x, const HeadsPass& pass,
+                                          const InputNorm& norm_of_heads,
                                           const Vec<float, 2>* angles, float (&out)[kPerLane]) {
   const int dim = static_cast<int>(pass.head_dim);
   const int half = angles ? static_cast<int>(pass.rotary / 2) : 0;
@@ -54,10 +76,17 @@ __device__ __forceinline__ void read_head(const float* x, const HeadsPass& pass,
   for (int j = 0; j < kPerLane; ++j) {
     const int e = lane_id() + kWarpSize * j;
     out[j] = e < dim ? x[e] : 0.0f;
+  }
+  const HeadNorm norm(norm_of_heads, out, pass.head_dim);
+#pragma unroll
+  for (int j = 0; j < kPerLane; ++j) {
+    const int e = lane_id() + kWarpSize * j;
+    if (e < dim) out[j] = norm.value(out[j], e);
     if (e >= 2 * half) continue;
     const bool first = e < half;
-    const float partner = x[first ? e + half : e - half];
-    const Vec<float, 2> turn = angles[first ? e : e - half];
+    const int other = first ? e + half : e - half;
+    const float partner = norm.value(x[other], other);
+    const Vec<float, 2> turn = angles[first ? e : other];
     out[j] = out[j] * turn[0] + partner * (first ? -turn[1] : turn[1]);
   }
 }
@@ -128,6 +157,26 @@ __device__ __forceinline__ void store_head(const float (&x)[kPerLane], const Hea
   }
 }
 
+// One head vector of a token, and what becomes of it.
+struct Head {
+  const float* x;
+  float* turned;  // where it lies rotated; null: it does not rotate
+  InputNorm norm;
+  std::byte* cache;  // null: a query
+  int64_t kv_head;
+};
+__device__ __forceinline__ Head head_of(const HeadsPass& pass, int64_t token, int64_t number) {
+  if (number < pass.heads) {
+    float* const q = pass.queries + (token * pass.heads + number) * pass.head_dim;
+    return {q, q, pass.norm_q, nullptr, 0};
+  }
+  const int64_t kv = number - pass.heads, kv_head = kv % pass.kv_heads;
+  const int64_t at = (token * pass.kv_heads + kv_head) * pass.head_dim;
+  if (kv >= pass.kv_heads) return {pass.v + at, nullptr, {}, pass.values, kv_head};
+  float* const turned = pass.rotated_k ? pass.rotated_k + at : nullptr;
+  return {pass.k + at, turned, pass.norm_k, pass.keys, kv_head};
+}
+
 // Block (token, 8 of its heads: queries, then keys, then values).
 __global__ void __launch_bounds__(kThreads) heads_kernel(const HeadsPass pass) {
   SIMT_SHARED(angles, Vec<float, 2>[kMaxHeadDim / 2]);
@@ -140,27 +189,14 @@ __global__ void __launch_bounds__(kThreads) heads_kernel(const HeadsPass pass) {
   wait_for_previous();
   sync_block();
 
-  int64_t head = static_cast<int64_t>(blockIdx.y) * kWarps + warp_id();
+  const int64_t number = static_cast<int64_t>(blockIdx.y) * kWarps + warp_id();
+  if (number >= pass.heads + 2 * pass.kv_heads) return;
+  const Head head = head_of(pass, token, number);
   float x[kPerLane];
-  if (head < pass.heads) {
-    float* const q = pass.queries + (token * pass.heads + head) * pass.head_dim;
-    read_head(q, pass, angles, x);
-    sync_warp();  // every lane has read what others now write
-    write_head(x, pass.head_dim, q);
-    return;
-  }
-  head -= pass.heads;
-  if (head >= 2 * pass.kv_heads) return;
-  const int64_t from = (token * pass.kv_heads + head % pass.kv_heads) * pass.head_dim;
-  if (head < pass.kv_heads) {
-    read_head(pass.k + from, pass, pass.rotated_k ? angles : nullptr, x);
-    sync_warp();
-    if (pass.rotated_k) write_head(x, pass.head_dim, pass.rotated_k + from);
-    store_head(x, pass, token, head, pass.keys);
-  } else {
-    read_head(pass.v + from, pass, nullptr, x);
-    store_head(x, pass, token, head - pass.kv_heads, pass.values);
-  }
+  read_head(head.x, pass, head.norm, head.turned ? angles : nullptr, x);
+  sync_warp();  // every lane has read what others now write
+  if (head.turned) write_head(x, pass.head_dim, head.turned);
+  if (head.cache) store_head(x, pass, token, head.kv_head, head.cache);
 }
 
 }  // namespace
@@ -198,6 +234,8 @@ void rope_kv_store(BackendContext& opaque, const RopeKvStoreArgs& args) {
   pass.inv_freq = q.inv_freq;
   pass.attention_factor = q.attention_factor;
   pass.rotated_k = k.x;
+  pass.norm_q = args.norm_q;
+  pass.norm_k = args.norm_k;
   run(own(opaque), pass);
 }
 

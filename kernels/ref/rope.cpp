@@ -21,7 +21,24 @@ void rope(BackendContext&, const RopeArgs& args) {
   }
 }
 
+namespace {
+
+// Heads, in place, before they turn.
+void normalise(BackendContext& context, const InputNorm& norm, const RopeArgs& heads) {
+  if (!norm.weight) return;
+  rms_norm(context, {.x = heads.x,
+                     .weight = norm.weight,
+                     .out = heads.x,
+                     .rows = heads.tokens * heads.heads,
+                     .dim = heads.head_dim,
+                     .eps = norm.eps});
+}
+
+}  // namespace
+
 void rope_kv_store(BackendContext& context, const RopeKvStoreArgs& args) {
+  normalise(context, args.norm_q, args.rope_q);
+  normalise(context, args.norm_k, args.rope_k);
   rope(context, args.rope_q);
   rope(context, args.rope_k);
   kv_store(context, args.store);

@@ -131,8 +131,10 @@ Cost node_cost(const Graph& graph, const Node& node, const WeightTable& weights,
       add_kv_store(cost, node.attributes, shape);
       break;
     case OpKind::kRotaryAttention:
-      cost.flops += kRopeFlops * (elements(graph, node.inputs, shape) -
-                                  elements(graph, {node.inputs[2]}, shape));
+      cost.weight_bytes +=
+          node.attributes.head_dim * static_cast<int64_t>(sizeof(float) * node.weights.size());
+      cost.flops += elements(graph, {node.inputs[0], node.inputs[1]}, shape) *
+                    (kRopeFlops + (node.weights.empty() ? 0 : kNormFlops));
       add_kv_store(cost, node.attributes, shape);
       add_attention(cost, node.attributes, shape);
       break;

@@ -54,6 +54,12 @@ class NodeRunner {
     return {.weight = vector(0), .eps = a_.norm.eps};
   }
 
+  // The norm of q's heads (i = 0) or k's (1), if they have one.
+  InputNorm head_norm(size_t i) const {
+    if (node_.weights.empty()) return {};
+    return {.weight = vector(i), .eps = a_.norm.eps};
+  }
+
   void embed() const {
     ops_.embed({.ids = a_.from_positions ? step_.positions : step_.ids,
                 .table = matrix(0),
@@ -162,7 +168,9 @@ class NodeRunner {
     for (const RopeRun& run : step_.rope) {
       ops_.rope_kv_store({.rope_q = rope_args(in(0), a_.heads, run),
                           .rope_k = rope_args(in(1), a_.kv_heads, run),
-                          .store = kv_store_args(in(1), in(2), run.begin, run.count)});
+                          .store = kv_store_args(in(1), in(2), run.begin, run.count),
+                          .norm_q = head_norm(0),
+                          .norm_k = head_norm(1)});
     }
     attention();
   }

@@ -30,6 +30,9 @@ constexpr Fusion kFusions[] = {
     {"rotary-attention", "a = rope(q); b = rope(k); s = kv_store(b, v); z = attention(a, s)",
      "z = rotary_attention(q, k, v)", "two launches between the products and the attention",
      "product", true},
+    {"norm-rotary", "n = norm(q); m = norm(k); z = rotary_attention(n, m, v)",
+     "z = rotary_attention(q, k, v)",
+     "two launches, and writing and reading the normalised queries and keys", "product", true},
 };
 
 constexpr Tolerance kTolerances[] = {

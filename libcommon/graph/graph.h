@@ -84,7 +84,7 @@ struct WeightKey {
 struct Attributes {
   Activation activation = Activation::kNone;  // matmul, gated_*, unary
   bool from_positions = false;                // embed: rows are positions, not token ids
-  NormSpec norm = {};                         // norm, and products that normalise their input
+  NormSpec norm = {};                         // norm, and ops that normalise their input
   int64_t norm_dim = 0;                       // norm: elements normalised together (head_dim: q, k)
   int64_t heads = 0;                          // rope, *attention
   int64_t kv_heads = 0;                       // kv_store, *attention
@@ -105,7 +105,8 @@ struct Node {
                                   // gate, up
   std::vector<int> outputs = {};  // norm with residual: out, sum; qkv_matmul: q, k, v
   std::vector<WeightKey> weights = {};  // each matrix or norm followed by its bias, where it has
-                                        // one; the norm of a product's input comes first
+                                        // one; the norm of a product's input comes first;
+                                        // rotary_attention: the norms of q and k, or none
   Attributes attributes = {};
   int64_t layer = -1;
   std::string name = {};                 // "layer 3 attn.q"

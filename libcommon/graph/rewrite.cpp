@@ -50,15 +50,18 @@ std::vector<WeightKey> matrices_of(const std::vector<Node>& chain) {
   return keys;
 }
 
-// A product applies an RMS norm over whole tokens on the way in, and no other.
+// A product applies an RMS norm over whole tokens on the way in, a rotation one over whole heads,
+// and no other.
 std::string unfit_norm(const GraphIndex& index, const std::vector<Node>& chain, const Node& fused) {
   if (fused.op == OpKind::kNorm) return "";
+  const bool of_heads = fused.op == OpKind::kRotaryAttention;
   for (const Node& node : chain) {
     if (node.op != OpKind::kNorm) continue;
     const Attributes& a = node.attributes;
     const int64_t columns = index.graph.values[static_cast<size_t>(node.inputs[0])].columns;
-    if (a.norm.kind != NormKind::kRms || a.norm_dim != columns) {
-      return node.name + " is not an RMS norm over whole tokens";
+    const int64_t whole = of_heads ? fused.attributes.head_dim : columns;
+    if (a.norm.kind != NormKind::kRms || a.norm_dim != whole) {
+      return node.name + " is not an RMS norm over whole " + (of_heads ? "heads" : "tokens");
     }
   }
   return "";
@@ -197,10 +200,12 @@ Trial try_at(const GraphIndex& index, const ParsedRow& row, int anchor, const We
   return trial;
 }
 
-// Two ops of the chain are there, or a fused op already holds one: worth telling.
+// Two ops of the chain are there, or a fused op already holds one: worth telling. Products and
+// attention without what the chain has before them are nothing special.
 bool is_near_miss(const Trial& trial) {
-  return trial.nodes.size() >= 2 ||
-         (trial.nodes.size() == 1 && trial.candidate.chain[0].op != OpKind::kMatmul);
+  if (trial.nodes.size() != 1) return trial.nodes.size() >= 2;
+  const OpKind op = trial.candidate.chain[0].op;
+  return op != OpKind::kMatmul && op != OpKind::kRotaryAttention;
 }
 
 // A failed try whose ops a fusion of the same row took, or another try covers, tells nothing new.

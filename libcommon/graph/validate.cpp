@@ -121,6 +121,8 @@ bool weights_fit(const Place& p) {
       return plain == 0 && biases == 1;
     case OpKind::kEmbed:
       return plain == 1 && biases == 0;
+    case OpKind::kRotaryAttention:  // norms of q and k, or none
+      return plain == 0 && biases == 0 && (weights.empty() || weights.size() == 2);
     default:
       return weights.empty();
   }

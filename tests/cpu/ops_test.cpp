@@ -263,3 +263,71 @@ TEST_CASE("rope: partial rotations, far positions") {
     }
   }
 }
+
+TEST_CASE("rope_kv_store: the bytes of its parts, with norms of heads and without") {
+  constexpr int64_t kTokens = 3, kHeads = 4, kKvHeads = 2, kDim = 10, kCapacity = 32;
+  const int32_t positions[] = {0, 5, 17}, sequences[] = {0, 0, 0};
+  const double inv_freq[] = {1, 0.3, 0.1, 0.03, 0.01};
+  const std::vector<float> norm = normal_floats(kDim, 3);
+  const std::vector<float> v = normal_floats(kTokens * kKvHeads * kDim, 4);
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 2);
+    for (const bool normalises : {false, true}) {
+      std::vector<float> q = normal_floats(kTokens * kHeads * kDim, 1);
+      std::vector<float> k = normal_floats(kTokens * kKvHeads * kDim, 2);
+      std::vector<float> q_parts = q, k_parts = k;
+      const auto bytes = kv_tile_offset(DType::kF32, kDim, kCapacity, kKvHeads, 0);
+      std::vector<std::byte> keys(bytes), values(bytes), key_parts(bytes), value_parts(bytes);
+      RopeArgs rope_q{.x = q.data(),
+                      .positions = positions,
+                      .inv_freq = inv_freq,
+                      .tokens = kTokens,
+                      .heads = kHeads,
+                      .head_dim = kDim,
+                      .rotary = kDim};
+      RopeArgs rope_k = rope_q;
+      rope_k.x = k.data();
+      rope_k.heads = kKvHeads;
+      KvStoreArgs store{.k = k.data(),
+                        .v = v.data(),
+                        .keys = keys.data(),
+                        .values = values.data(),
+                        .type = DType::kF32,
+                        .sequences = sequences,
+                        .positions = positions,
+                        .tokens = kTokens,
+                        .kv_heads = kKvHeads,
+                        .head_dim = kDim,
+                        .capacity = kCapacity};
+      InputNorm of_heads;
+      if (normalises) of_heads = {.weight = norm.data(), .eps = 1e-6};
+      backend->run.rope_kv_store({.rope_q = rope_q,
+                                  .rope_k = rope_k,
+                                  .store = store,
+                                  .norm_q = of_heads,
+                                  .norm_k = of_heads});
+
+      rope_q.x = q_parts.data();
+      rope_k.x = k_parts.data();
+      for (const RopeArgs& heads : {rope_q, rope_k}) {
+        if (normalises) {
+          backend->run.rms_norm({.x = heads.x,
+                                 .weight = norm.data(),
+                                 .out = heads.x,
+                                 .rows = kTokens * heads.heads,
+                                 .dim = kDim,
+                                 .eps = 1e-6});
+        }
+        backend->run.rope(heads);
+      }
+      store.k = k_parts.data();
+      store.keys = key_parts.data();
+      store.values = value_parts.data();
+      backend->run.kv_store(store);
+      CHECK(tolerance::same_bytes(q, q_parts));
+      CHECK(tolerance::same_bytes(k, k_parts));
+      CHECK(keys == key_parts);
+      CHECK(values == value_parts);
+    }
+  }
+}

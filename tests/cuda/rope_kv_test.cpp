@@ -114,21 +114,31 @@ KvStoreArgs store_args(const Cache& cache, const Step& step) {
           .capacity = cache.capacity};
 }
 
+// What a step stores and rotates, before it does; norms: of [head_dim], or none.
+struct Heads {
+  std::vector<float> q, k, v;
+  int64_t rotary = 0;
+  std::vector<float> norm_q = {}, norm_k = {};
+};
+
+constexpr double kEps = 1e-6;
+
 struct Stored {
   std::vector<std::byte> keys, values;
   std::vector<float> q, k;
 };
 
 // The device's kv_store, or rope of q and k and kv_store, in one pass or three.
-Stored store_on_device(const Cache& cache, const Step& step, const std::vector<float>& q,
-                       const std::vector<float>& k, const std::vector<float>& v, int64_t rotary,
-                       bool fused) {
+Stored store_on_device(const Cache& cache, const Step& step, const Heads& heads, bool fused) {
+  const int64_t rotary = heads.rotary;
   const auto sequences = upload_constant(step.sequences);
   const auto positions = upload_constant(step.positions);
   const auto table = upload_constant(frequencies(rotary));
-  const auto queries = upload(q);
-  const auto keys = upload(k);
-  const auto values = upload(v);
+  const auto norm_q = upload_constant(heads.norm_q);
+  const auto norm_k = upload_constant(heads.norm_k);
+  const auto queries = upload(heads.q);
+  const auto keys = upload(heads.k);
+  const auto values = upload(heads.v);
   const auto key_cache = upload(cache.blank());
   const auto value_cache = upload(cache.blank());
   KvStoreArgs store = store_args(cache, step);
@@ -147,9 +157,12 @@ Stored store_on_device(const Cache& cache, const Step& step, const std::vector<f
                   .rotary = rotary};
   RopeArgs rope_q = rope_k;
   rope_q.x = queries.get();
-  rope_q.heads = static_cast<int64_t>(q.size()) / step.tokens() / cache.head_dim;
+  rope_q.heads = static_cast<int64_t>(heads.q.size()) / step.tokens() / cache.head_dim;
   if (fused) {
-    device().run.rope_kv_store({.rope_q = rope_q, .rope_k = rope_k, .store = store});
+    RopeKvStoreArgs args{.rope_q = rope_q, .rope_k = rope_k, .store = store};
+    if (!heads.norm_q.empty()) args.norm_q = {.weight = norm_q.get(), .eps = kEps};
+    if (!heads.norm_k.empty()) args.norm_k = {.weight = norm_k.get(), .eps = kEps};
+    device().run.rope_kv_store(args);
   } else {
     if (rotary > 0) device().run.rope(rope_q);
     if (rotary > 0) device().run.rope(rope_k);
@@ -184,7 +197,7 @@ TEST_CASE("cuda kv_store: the numbers of the reference in rows, nothing else tou
       auto v = normal_floats(step.tokens() * 3 * head_dim, 6);
       v[2 * head_dim] = kInfinity;
       k[head_dim] = 1e-42f;
-      const auto stored = store_on_device(cache, step, k, k, v, 0, false);
+      const auto stored = store_on_device(cache, step, {.q = k, .k = k, .v = v}, false);
       std::vector<std::byte> keys = cache.blank(), values = cache.blank();
       KvStoreArgs args = store_args(cache, step);
       args.k = k.data();
@@ -226,18 +239,71 @@ TEST_CASE("cuda rope_kv_store: the bytes of rope, rope and kv_store") {
           CAPTURE(kv_type_name(type));
           CAPTURE(head_dim);
           const Cache cache{type, 2, head_dim, 32};
-          const auto q = normal_floats(3 * heads * head_dim, 7);
-          const auto k = normal_floats(3 * 2 * head_dim, 8);
-          const auto v = normal_floats(3 * 2 * head_dim, 9);
-          const int64_t rotary = head_dim == 20 ? 10 : head_dim;
-          const auto one = store_on_device(cache, step, q, k, v, rotary, true);
-          const auto three = store_on_device(cache, step, q, k, v, rotary, false);
+          const Heads all{.q = normal_floats(3 * heads * head_dim, 7),
+                          .k = normal_floats(3 * 2 * head_dim, 8),
+                          .v = normal_floats(3 * 2 * head_dim, 9),
+                          .rotary = head_dim == 20 ? 10 : head_dim};
+          const auto one = store_on_device(cache, step, all, true);
+          const auto three = store_on_device(cache, step, all, false);
           CHECK(one.keys == three.keys);
           CHECK(one.values == three.values);
           CHECK(tolerance::same_bytes(one.q, three.q));
           CHECK(tolerance::same_bytes(one.k, three.k));
         }
       }
+    }
+  });
+}
+
+namespace {
+
+// Normalised and turned on the reference; `magnitudes`: |a| + |b| of each pair that turned.
+std::vector<float> on_reference(const Rotation& c, const Step& step, std::vector<float> x,
+                                const std::vector<float>& norm, std::vector<double>* magnitudes) {
+  const auto inv_freq = frequencies(c.rotary);
+  reference().run.rms_norm({.x = x.data(),
+                            .weight = norm.data(),
+                            .out = x.data(),
+                            .rows = step.tokens() * c.heads,
+                            .dim = c.head_dim,
+                            .eps = kEps});
+  *magnitudes = pair_magnitudes(x, c.head_dim, c.rotary, 1);
+  reference().run.rope({.x = x.data(),
+                        .positions = step.positions.data(),
+                        .inv_freq = inv_freq.data(),
+                        .tokens = step.tokens(),
+                        .heads = c.heads,
+                        .head_dim = c.head_dim,
+                        .rotary = c.rotary});
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("cuda rope_kv_store: heads of queries and keys are normalised before they turn") {
+  const Step step{{0, 0, 1}, {17, 18, 3}};
+  in_every_order([&] {
+    for (const int64_t head_dim : {8, 20, 31, 32, 33, 64, 128, 256}) {
+      CAPTURE(head_dim);
+      const int64_t rotary = head_dim == 20 ? 10 : head_dim / 2 * 2;
+      const Cache cache{DType::kF16, 2, head_dim, 32};
+      const Heads all{.q = normal_floats(3 * 7 * head_dim, 1, 40),
+                      .k = normal_floats(3 * 2 * head_dim, 2, 1e-3f),
+                      .v = normal_floats(3 * 2 * head_dim, 3),
+                      .rotary = rotary,
+                      .norm_q = normal_floats(head_dim, 4),
+                      .norm_k = normal_floats(head_dim, 5)};
+      const auto actual = store_on_device(cache, step, all, true);
+      std::vector<double> of_q, of_k;
+      const auto q = on_reference({7, head_dim, rotary}, step, all.q, all.norm_q, &of_q);
+      const auto k = on_reference({2, head_dim, rotary}, step, all.k, all.norm_k, &of_k);
+      constexpr double kBoth = tolerance::kNorm + tolerance::kRope;
+      CHECK(tolerance::difference(actual.q, q, of_q, kBoth) == "");
+      CHECK(tolerance::difference(actual.k, k, of_k, kBoth) == "");
+      // The cache has what came out.
+      const auto stored = store_on_device(cache, step, {.q = q, .k = actual.k, .v = all.v}, false);
+      CHECK(actual.keys == stored.keys);
+      CHECK(actual.values == stored.values);
     }
   });
 }

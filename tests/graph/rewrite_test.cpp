@@ -142,6 +142,45 @@ TEST_CASE("q and k norms stand between product and rope, and the head's norm beh
   CHECK(broken_rules(result.graph).empty());
 }
 
+// Of which rotary_attention is two launches.
+TEST_CASE("where launches count a layer is five ops, with norms of heads and without") {
+  for (const bool qk_norm : {false, true}) {
+    const auto ops = [&](int64_t layers) {
+      MadeModel model = made_llama(layers);
+      for (LayerSpec& layer : model.spec.layers) layer.attention.qk_norm = qk_norm;
+      model.weights = weights_for(build_graph(model.spec));
+      const Rewritten result = rewrite(build_graph(model.spec), model.weights, {.few_ops = true});
+      CHECK(fused_counts(result)["norm-rotary"] == (qk_norm ? layers : 0));
+      CHECK(reasons(result, "norm-rotary").empty());
+      return result.graph.nodes.size();
+    };
+    CHECK(ops(3) - ops(2) == 5);
+  }
+}
+
+TEST_CASE("the rotation takes norms of heads in, of queries before those of keys") {
+  MadeModel model = made_llama(1);
+  model.spec.layers[0].attention.qk_norm = true;
+  model.weights = weights_for(build_graph(model.spec));
+  Graph graph = build_graph(model.spec);
+  const Rewritten result = rewrite(graph, model.weights, {.few_ops = true});
+  for (const Node& node : result.graph.nodes) {
+    if (node.op != OpKind::kRotaryAttention) continue;
+    REQUIRE(node.weights.size() == 2);
+    CHECK(node.weights[0].role == Role::kQNorm);
+    CHECK(node.weights[1].role == Role::kKNorm);
+    CHECK(node.attributes.norm.eps == model.spec.norm.eps);
+  }
+  for (Node& node : graph.nodes) {  // of two heads together
+    if (node.op == OpKind::kNorm && node.weights[0].role == Role::kKNorm) {
+      node.attributes.norm_dim *= 2;
+    }
+  }
+  const Rewritten wider = rewrite(graph, model.weights, {.few_ops = true});
+  CHECK(fused_counts(wider)["norm-rotary"] == 0);
+  CHECK(mentions(reasons(wider, "norm-rotary"), "not an RMS norm over whole heads"));
+}
+
 TEST_CASE("a value that others read does not vanish") {
   const MadeModel model = made_llama(1);
   Graph graph = build_graph(model.spec);

@@ -431,6 +431,7 @@ TEST_CASE("cuda: fused chains compute what their ops do" * kLong) {
     for (const char* row : {"norm-qkv", "norm-gated", "norm-matmul", "rotary-attention"}) {
       CHECK(report.has_fused(row) == is_llama);
     }
+    CHECK(report.has_fused("norm-rotary") == (std::string(name) == "tiny-qwen3"));
   }
 }
 
