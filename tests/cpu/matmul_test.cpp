@@ -109,7 +109,8 @@ TEST_CASE("matmul: every storage at every boundary, on every level") {
   }
 }
 
-TEST_CASE("matmul: a token alone gives the bytes it gives in a batch") {
+TEST_CASE("matmul: a token alone gives the bytes it gives in a batch" *
+          doctest::test_suite("long")) {
   const std::vector<Level> levels = open_levels(1);
   const int64_t tokens = 29;  // more than the integers of few
   for (const Storage& storage : host_storages()) {
