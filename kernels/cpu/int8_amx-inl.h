@@ -195,7 +195,8 @@ class AmxProduct {
   template <int kTiles, class Rows>
   HWY_NOINLINE void multiply_in_place(Rows& rows, typename Rows::Stream& stream, float* out,
                                       int64_t stride) {
-    const Corner corner{.token = 0, .tokens = tokens_, .out = out, .stride = stride};
+    const Corner corner{
+        .token = 0, .tokens = tokens_, .band = 0, .bands = 1, .out = out, .stride = stride};
     std::memset(results_[0], 0, sizeof results_[0]);
     AmxStep<kKind> before;
     for_each_run(rows, stream, part_.runs, [&](const Codes& units, int64_t run) HWY_ATTR {
@@ -207,9 +208,7 @@ class AmxProduct {
       before = step;
     });
     multiply<kTiles>(corner, {}, before);
-    for (int64_t t = 0; t < tokens_; ++t) {
-      std::copy_n(results_[0][t], kLanes, out + t * stride);
-    }
+    write(corner);
   }
 
   template <int kTiles>
@@ -226,6 +225,10 @@ class AmxProduct {
       }
     }
     multiply<kTiles>(corner, {}, before);
+    write(corner);
+  }
+
+  void write(const Corner& corner) const {
     for (int64_t t = 0; t < corner.tokens; ++t) {
       for (int64_t band = 0; band < corner.bands; ++band) {
         std::copy_n(results_[band][t], kLanes, corner.out + t * corner.stride + band * kLanes);
