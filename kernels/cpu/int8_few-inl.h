@@ -176,6 +176,19 @@ HWY_INLINE Ints multiply_rows(const Codes& codes, const int8_t* quads) {
 }
 
 #if HWY_TARGET == HWY_AVX3
+// A pair's share of the lines of the coming unit: of kCount rows from `row` on.
+template <class Rows, int64_t kCount>
+HWY_INLINE void fetch_pair(const Codes& units, int64_t run, int64_t row) {
+  constexpr int64_t kPairs = Rows::unit_runs() / 2;
+  constexpr int64_t kShare = (Rows::unit_bytes() + kLine * kPairs - 1) / (kLine * kPairs) * kLine;
+  const uint8_t* const first = units.coming + run % Rows::unit_runs() / 2 * kShare;
+  HONE_UNROLL for (int64_t r = row; r < row + kCount; ++r) {
+    HONE_UNROLL for (int64_t line = 0; line < kShare; line += kLine) {
+      __builtin_prefetch(first + r * units.stride + line, 0, 2);
+    }
+  }
+}
+
 // The same where a block of 16 bytes holds its 32 codes by twos: four rows' blocks fill a vector,
 // so that sum_four leaves the rows in order. Half as many shuffles as row by row.
 template <class Rows>
@@ -191,12 +204,33 @@ HWY_INLINE void multiply_nibble_pair(const Codes& units, const int8_t* quads, In
           load_blocks(units.bytes + r * units.stride + Rows::nibbles_at(run), units.stride);
       const Ints sum = add_products(hn::Zero(Tag<int32_t>()), hn::And(pairs, nibble), low);
       rows[r] = add_products(sum, hn::And(hn::ShiftRight<4>(pairs), nibble), high);
-      HONE_UNROLL for (int64_t line = 2 * (4 * run + r); line < 2 * (4 * run + r) + 2; ++line) {
-        __builtin_prefetch(units.coming + line * units.stride, 0, 2);
-      }
+      fetch_pair<Rows, 2>(units, 0, 2 * (4 * run + r));
     }
     sums[run] = sum_four(rows[0], rows[1], rows[2], rows[3]);
   }
+}
+
+// The same where 32 bytes hold two runs, one in their low nibbles and one in the high ones. These
+// are multiplied where they are, sixteen times as large.
+template <class Rows>
+HWY_INLINE void multiply_shared_nibbles(const Codes& units, int64_t run, const int8_t* quads,
+                                        Ints* sums) {
+  const Words nibble = hn::Set(Tag<uint32_t>(), 0x0f0f0f0f);
+  const uint8_t* const from = units.bytes + Rows::shared_nibbles_at(run);
+  Ints low[4], high[4];
+  HONE_UNROLL for (int64_t r = 0; r < 4; ++r) {
+    low[r] = high[r] = hn::Zero(Tag<int32_t>());
+    HONE_UNROLL for (int64_t half = 0; half < 32; half += 16) {
+      const Words pairs = load_blocks(from + half + r * units.stride, units.stride);
+      const Words x = load_16_four_times(quads + half);
+      low[r] = add_products(low[r], hn::And(pairs, nibble), x);
+      const Words next_x = load_16_four_times(quads + 32 + half);
+      high[r] = add_products(high[r], hn::AndNot(nibble, pairs), next_x);
+    }
+    fetch_pair<Rows, 4>(units, run, 4 * r);
+  }
+  sums[0] = sum_four(low[0], low[1], low[2], low[3]);
+  sums[1] = hn::ShiftRight<4>(sum_four(high[0], high[1], high[2], high[3]));
 }
 #endif
 
@@ -209,13 +243,15 @@ HWY_INLINE void multiply_pair(const Rows& storage, const Codes& units, int64_t r
   if constexpr (requires { Rows::nibbles_at(0); }) {
     return multiply_nibble_pair<Rows>(units, quads, sums);
   }
+  if constexpr (requires { Rows::shared_nibbles_at(0); }) {
+    return multiply_shared_nibbles<Rows>(units, run, quads, sums);
+  }
   constexpr bool kHalves = Rows::kKind == RunKind::kHalves;
   const Words x = load_bytes(Tag<uint32_t>(), quads);
   Ints start = hn::Zero(Tag<int32_t>());
   if constexpr (kHalves) {
     start = hn::Neg(add_products(start, hn::Set(Tag<uint32_t>(), 0x01010101 * Rows::zero()), x));
   }
-  const int64_t part = run % Rows::unit_runs() / 2 * kLine;  // of the unit that is prefetched
   Ints fours[4];
   HONE_UNROLL for (int64_t i = 0; i < 4; ++i) {
     Ints rows[4];
@@ -223,7 +259,7 @@ HWY_INLINE void multiply_pair(const Rows& storage, const Codes& units, int64_t r
       const int64_t row = 4 * i + r;
       const Words pair = Rows::load_pair(units.bytes + row * units.stride, run);
       rows[r] = add_products(start, pair, x);
-      __builtin_prefetch(units.coming + row * units.stride + part, 0, 2);
+      fetch_pair<Rows, 1>(units, run, row);
     }
     fours[i] = sum_four(rows[0], rows[1], rows[2], rows[3]);
     if constexpr (kHalves) fours[i] = hn::Mul(fours[i], storage.factors_of_four(run, i));
@@ -326,14 +362,29 @@ HWY_NOINLINE void multiply_few(Rows& rows, typename Rows::Stream& stream, const 
   HONE_UNROLL for (int t = 0; t < kT; ++t) results[t] = hn::Zero(kFloatTag);
   const int64_t bytes = x.run / Rows::kPerByte;
   constexpr bool kHalves = Rows::kKind == RunKind::kHalves;
-  Ints pair[2];
-  for_each_run(rows, stream, x.runs, [&](const Codes& units, int64_t run) HWY_ATTR {
-    Ints sums[kT];
+  const auto add_run = [&](int64_t run, const Ints* sums) HWY_ATTR {
+    const RunEnd<Rows::kKind> end(rows, run);  // late: what it reads has just been written
+    HONE_UNROLL for (int t = 0; t < kT; ++t) {
+      const int32_t x_sum = x.sums[run * kT + t];
+      Ints sum = sums[t];
+      if constexpr (!kHalves && !Rows::kMultiplies) sum = hn::Add(sum, end.start(x_sum));
+      if (end.has_zeros) sum = end.without_zeros(sum, x_sum);
+      results[t] = end.add(results[t], sum, x.scales[run * kT + t], x_sum);
+    }
+  };
+  constexpr bool kInPairs = kT == 1 && Rows::kPairs && kVectorBytes == 64;
+  constexpr int64_t kStep = kInPairs ? 2 : 1;
+  for_each_run<kStep>(rows, stream, x.runs, [&](const Codes& units, int64_t run) HWY_ATTR {
     const int8_t* const quads = x.quads + run * x.run * kT;
-    if constexpr (kT == 1 && Rows::kPairs && kVectorBytes == 64) {
-      if (run % 2 == 0) multiply_pair<Rows>(rows, units, run, quads, pair);
-      sums[0] = pair[run % 2];
-    } else if constexpr (kT == 1 && LoadsRuns<Rows>) {
+    if constexpr (kInPairs) {
+      Ints pair[2];
+      multiply_pair<Rows>(rows, units, run, quads, pair);
+      add_run(run, &pair[0]);
+      if (run + 1 < x.runs) add_run(run + 1, &pair[1]);
+      return;
+    }
+    Ints sums[kT];
+    if constexpr (kT == 1 && LoadsRuns<Rows>) {
       sums[0] = multiply_loaded<Rows>(units, run, quads, ComingShare(rows, units, run));
     } else if constexpr (kHalves) {
       multiply_halves<Rows, kT>(rows, rows.codes(units, run), x, run, ComingShare(rows, units, run),
@@ -344,14 +395,7 @@ HWY_NOINLINE void multiply_few(Rows& rows, typename Rows::Stream& stream, const 
       multiply_run<Rows, kT>(rows, rows.codes(units, run), run, bytes, quads,
                              ComingShare(rows, units, run), sums);
     }
-    const RunEnd<Rows::kKind> end(rows, run);  // late: what it reads has just been written
-    HONE_UNROLL for (int t = 0; t < kT; ++t) {
-      const int32_t x_sum = x.sums[run * kT + t];
-      Ints sum = sums[t];
-      if constexpr (!kHalves && !Rows::kMultiplies) sum = hn::Add(sum, end.start(x_sum));
-      if (end.has_zeros) sum = end.without_zeros(sum, x_sum);
-      results[t] = end.add(results[t], sum, x.scales[run * kT + t], x_sum);
-    }
+    add_run(run, sums);
   });
   HONE_UNROLL for (int t = 0; t < kT; ++t) hn::StoreU(results[t], kFloatTag, out + t * stride);
 }

@@ -180,15 +180,15 @@ struct Int8Part {
   }
 };
 
-// Walks through the runs of kLanes rows, the next piece on its way meanwhile.
-template <class Rows, class Body>
+// Walks through the runs of kLanes rows, kStep at a time, the next piece on its way meanwhile.
+template <int64_t kStep = 1, class Rows, class Body>
 HWY_INLINE void for_each_run(Rows& rows, typename Rows::Stream& stream, int64_t runs,
                              const Body& body) {
   const int64_t unit = rows.unit_bytes();
   const int64_t in_piece = stream.piece_bytes() / unit * rows.unit_runs();
   for (int64_t first = 0; first < runs; first += in_piece) {
     const int64_t count = std::min(in_piece, runs - first);
-    for (int64_t i = 0; i < count; ++i) {
+    for (int64_t i = 0; i < count; i += kStep) {
       const uint8_t* const units = stream.piece() + i / rows.unit_runs() * unit;
       const int64_t run = first + i;
       const uint8_t* const coming =
@@ -196,7 +196,7 @@ HWY_INLINE void for_each_run(Rows& rows, typename Rows::Stream& stream, int64_t 
       const Codes bytes{units, stream.stride(), coming};
       rows.begin(bytes, run);
       body(bytes, run);
-      stream.copy_ahead(i, count);
+      stream.copy_ahead(std::min(i + kStep, count) - 1, count);
     }
     stream.next();
   }

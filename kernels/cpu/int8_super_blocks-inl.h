@@ -18,6 +18,7 @@ namespace {
 
 // Format says what a block holds:
 //   kKind, kZero             as of int8_rows-inl.h
+//   kOnlyNibbles             whether two runs are the nibbles of 32 bytes, and nothing else
 //   load_pair(block, p)      AVX-512: codes of runs 2p and 2p + 1
 //   load_run(block, run)     AVX2, but for kHalves: codes of a run
 //   widen_pair(block, p, to) elsewhere: codes of runs 2p and 2p + 1, into memory
@@ -51,6 +52,10 @@ class SuperBlockRows : public BlockStorage {
 #if HWY_TARGET == HWY_AVX3
   static HWY_INLINE Words load_pair(const uint8_t* unit, int64_t run) {
     return Words{Format::load_pair(*reinterpret_cast<const Block*>(unit), run % 8 / 2)};
+  }
+  // Where the codes of a pair of runs lie in the unit, if 32 bytes of nibbles are all there is.
+  static constexpr int64_t shared_nibbles_at(int64_t run) requires Format::kOnlyNibbles {
+    return offsetof(Block, nibbles) + run % 8 / 2 * 32;
   }
 #elif HWY_TARGET == HWY_AVX2
   static HWY_INLINE Words load_run(const uint8_t* unit,
@@ -101,6 +106,7 @@ class SixBitFormat {
   using Block = BlockType;
   static constexpr RunKind kKind = RunKind::kMinimum;
   static constexpr int32_t kZero = 0;
+  static constexpr bool kOnlyNibbles = std::is_same_v<Block, BlockQ4_K>;
 
   // A block starts with sixteen bytes: d and dmin, then twelve that formats.h draws.
   HWY_INLINE void read_scales(const Codes& units) {
@@ -197,6 +203,7 @@ class Q6_KFormat {
   using Block = BlockQ6_K;
   static constexpr RunKind kKind = RunKind::kHalves;
   static constexpr int32_t kZero = 32;
+  static constexpr bool kOnlyNibbles = false;
 
   HWY_INLINE void read_scales(const Codes& units) {
     alignas(64) uint16_t d[kLanes];
@@ -277,6 +284,7 @@ class IQ4_XSFormat {
   using Table = CodeTable<kNonLinear>;
   static constexpr RunKind kKind = kKindOfBytes;
   static constexpr int32_t kZero = Table::kZero;
+  static constexpr bool kOnlyNibbles = false;
 
   HWY_INLINE void read_scales(const Codes& units) {
     Words head[4];

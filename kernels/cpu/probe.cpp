@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <new>
 #include <vector>
 
@@ -164,7 +165,8 @@ HWY_EXPORT(MultiplyBytes);
 namespace {
 
 constexpr int kPasses = 5;
-constexpr int64_t kAheadBytes[] = {0, 4096};  // two ways to read; the better one counts
+constexpr int64_t kAheadBytes[] = {0, 4096, 16384};  // ways to read; the best one counts
+constexpr int kWays = std::size(kAheadBytes);
 constexpr int64_t kGrainWords = 1 << 17;  // 1 MiB: large against a cache, small against the array
 constexpr int64_t kTileRounds = 500'000;  // 20 ms
 volatile double sink;                     // keeps results alive
@@ -225,9 +227,9 @@ struct ReadProbe::State {
     pool.parallel_for(words, kGrainWords, [&](int64_t begin, int64_t end) {
       std::fill(array.words() + begin, array.words() + end, 1);
     });
-    for (int pass = 0; pass < 2 * kPasses; ++pass) {
-      const double rate = read(kAheadBytes[pass % 2]);
-      if (rate > best) best = rate, ahead = kAheadBytes[pass % 2];
+    for (int pass = 0; pass < kWays * kPasses; ++pass) {
+      const double rate = read(kAheadBytes[pass % kWays]);
+      if (rate > best) best = rate, ahead = kAheadBytes[pass % kWays];
     }
   }
 
@@ -243,7 +245,7 @@ struct ReadProbe::State {
   ThreadPool pool;
   int64_t words;
   Array array;
-  int64_t ahead = 0;  // the way of reading that was better
+  int64_t ahead = 0;  // the way of reading that was best
   double best = 0;    // bytes per second
 };
 
