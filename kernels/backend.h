@@ -3,6 +3,7 @@
 // Ops run in the order they are called; copies wait for them.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <string>
@@ -56,6 +57,15 @@ class Backend {
   virtual WeightView place(const WeightView& host) { return host; }
   // Memory that allocate() and place() can still give; 0: the host's.
   virtual size_t free_bytes() const { return 0; }
+  // And what the driver may take of it unasked: for code that it loads, for recordings.
+  virtual size_t driver_bytes() const { return 0; }
+  // What place() will return, at no memory's address.
+  virtual WeightView placed_view(const WeightView& host) const { return host; }
+  // Calls `ops`, and runs none of the ops that it calls: memory that they would take for
+  // themselves, beside what they have. Pointers are not followed, and need not be of this memory.
+  virtual size_t scratch_bytes(const std::function<void()>&) { return 0; }
+  // Takes that memory, so that these ops take none later.
+  virtual void reserve_scratch(const std::function<void()>&) {}
   // Where the device sits, "0000:3B:00.0": what its counters of energy go by. "": the host.
   virtual std::string_view bus_id() const { return ""; }
   // Moves bytes within the backend's memory.
@@ -65,6 +75,13 @@ class Backend {
   virtual bool few_ops() const { return false; }
   // Products round no activations, also where that is slower.
   virtual void set_exact(bool) {}
+  // Seconds that `ops` take, by the device's own clock where it has one; there its caches hold
+  // nothing of theirs when they begin, as in a step of a model larger than these.
+  virtual double seconds_of(const std::function<void()>& ops) {
+    const auto begin = std::chrono::steady_clock::now();
+    ops();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
   // What the device can do, measured now; zeros where it is the host: probe_machine().
   virtual MachinePeaks measure_peaks() { return {}; }
   // Calls `ops`, and notes the ops that it calls instead of running them: replay() of what is

@@ -2,8 +2,10 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstring>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -116,6 +118,24 @@ class CudaBackend final : public Backend {
     const size_t free = free_device_bytes();
     return free - std::min(free, loader_bytes(context_.device));
   }
+  size_t driver_bytes() const override { return context_.device.driver_bytes; }
+  WeightView placed_view(const WeightView& host) const override {
+    return loader().placed_view(host);
+  }
+  size_t scratch_bytes(const std::function<void()>& ops) override {
+    const auto wanted = counted(ops);
+    return std::accumulate(wanted.begin(), wanted.end(), size_t{0});
+  }
+  void reserve_scratch(const std::function<void()>& ops) override {
+    const auto wanted = counted(ops);
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      if (wanted[i] > 0) context_.scratches()[i]->reserve(wanted[i]);
+    }
+  }
+  double seconds_of(const std::function<void()>& ops) override {
+    sweep_cache();
+    return cuda::seconds_of(context_.stream, ops);
+  }
   MachinePeaks measure_peaks() override { return cuda::measure_peaks(context_); }
   bool few_ops() const override { return true; }
   void set_exact(bool exact) override { context_.exact = exact; }
@@ -147,6 +167,33 @@ class CudaBackend final : public Backend {
   DeviceGroup* group() override { return group_.get(); }
 
  private:
+  // Fills the L2 cache with what nobody reads; while that lasts the host gives what is timed, so
+  // that the device does not wait for it.
+  void sweep_cache() {
+    const size_t bytes = 2 * context_.device.cache_bytes;
+    fill_zero(context_.stream, sweep_.reserve(bytes), bytes);
+  }
+
+  // What `ops` want of each scratch memory, and do not have.
+  std::array<size_t, 7> counted(const std::function<void()>& ops) {
+    struct Count {
+      explicit Count(Context& of) : context(of) {
+        context.stream.dry = true;
+        for (Scratch* scratch : context.scratches()) scratch->begin_count();
+      }
+      ~Count() { end(); }
+      std::array<size_t, 7> end() {
+        context.stream.dry = false;
+        std::array<size_t, 7> bytes;
+        std::ranges::transform(context.scratches(), bytes.begin(), &Scratch::end_count);
+        return bytes;
+      }
+      Context& context;
+    } count(context_);
+    ops();
+    return count.end();
+  }
+
   // Two ops, of which the second may overlap the first: drivers before CUDA 12.3 record no such
   // pair.
   bool try_recording(const std::function<void()>& op, const std::string& otherwise) {
@@ -166,6 +213,7 @@ class CudaBackend final : public Backend {
 
   std::string detail_;
   Context context_;
+  Scratch sweep_;
   bool records_ = true;
   DeviceArena weights_;
   mutable std::unique_ptr<Loader> loader_;  // while matrices are placed, or asked about

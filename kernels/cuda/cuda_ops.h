@@ -3,6 +3,7 @@
 // kernels/simt, for tests without a GPU.
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "kernels/backend.h"
@@ -23,6 +24,9 @@ struct Context {
   Scratch input;                      // gemm: activations converted to 16 bits
   Scratch weight;                     // gemm: a matrix decoded to 16 bits
   Scratch counters;                   // of last-block reductions: zero before and after each kernel
+  std::array<Scratch*, 7> scratches() {
+    return {&scratch, &rounded, &factor, &dense, &input, &weight, &counters};
+  }
   std::unique_ptr<GemmLibrary> gemm;  // null where there is none: own kernels do all products
 };
 

@@ -171,6 +171,7 @@ void run(Context& context, const Operand& x, const Operand& weight, int64_t row_
 }  // namespace
 
 void multiply(Context& context, const GemmLibrary::Product& p) {
+  if (context.stream.dry) return;
   if (context.gemm && context.gemm->multiply(context.stream, p)) return;
   const Result<float> result{p.out, p.out_stride, p.bias, p.add, p.add_stride, p.factor};
   const int64_t size = p.type == DType::kF32 ? 4 : 2;
@@ -184,6 +185,7 @@ void multiply(Context& context, const GemmLibrary::Product& p) {
 }
 
 void multiply(Context& context, const GemmLibrary::IntegerProduct& p) {
+  if (context.stream.dry) return;
   if (context.gemm && context.gemm->multiply(context.stream, p)) return;
   run<int8_t>(context, operand(p.x, p.tokens, p.x_stride),
               operand(p.weight, p.rows, p.weight_stride), p.columns,

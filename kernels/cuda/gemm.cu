@@ -327,12 +327,9 @@ class Run {
     const int64_t bytes = std::max(of_results, of_weights);
     int64_t chunk = rows;
     if (bytes > 0) chunk = std::min(rows, round_up(gemm_chunk_bytes / bytes, kChunkStep));
-    if (!direct_) {
-      results_ = context_.scratch.reserve(static_cast<size_t>(of_results * chunk));
-    }
+    if (!direct_) results_ = context_.scratch.reserve(most_bytes(of_results));
     if (decodes_) {
-      decoded_ = reinterpret_cast<simt::f16*>(
-          context_.weight.reserve(static_cast<size_t>(of_weights * chunk)));
+      decoded_ = reinterpret_cast<simt::f16*>(context_.weight.reserve(most_bytes(of_weights)));
     }
     for (int64_t row = 0; row < rows; row += chunk) {
       const int64_t count = std::min(chunk, rows - row);
@@ -342,6 +339,12 @@ class Run {
   }
 
  private:
+  // Of any chunk, by the bytes of a row; more tokens never take less.
+  size_t most_bytes(int64_t of_row) const {
+    return static_cast<size_t>(
+        std::min(of_row * weight_.rows, gemm_chunk_bytes + of_row * kChunkStep));
+  }
+
   std::byte* result(int i, int64_t rows) const { return results_ + i * product_.tokens * rows * 4; }
 
   // Rows of the i-th matrix of this part.

@@ -108,6 +108,7 @@ class NcclGroup final : public DeviceGroup {
   std::string_view transport() const override { return transport_; }
 
   void all_reduce_sum(const float* x, float* out, int64_t count) override {
+    if (context_.stream.dry) return;
     call_on_stream(context_.stream, [this, x, out, count](void* stream) {
       nccl_.must(nccl_.all_reduce(x, out, static_cast<size_t>(count), kFloat32, kSum, communicator_,
                                   stream),
@@ -121,6 +122,7 @@ class NcclGroup final : public DeviceGroup {
     const int64_t whole = std::accumulate(columns.begin(), columns.end(), int64_t{0});
     auto* parts = reinterpret_cast<float*>(
         context_.scratch.reserve(static_cast<size_t>(rows * whole) * sizeof(float)));
+    if (context_.stream.dry) return;
     gather_parts(x, parts, rows, columns);
     for (const int64_t width : columns) {
       const auto bytes = static_cast<size_t>(width) * sizeof(float);
@@ -139,6 +141,7 @@ class NcclGroup final : public DeviceGroup {
   // The ranks' parts one after the other, [rows, columns[r]] each. Parts of unlike sizes: a
   // broadcast from each rank, together one operation.
   void gather_parts(const float* x, float* to, int64_t rows, std::span<const int64_t> columns) {
+    if (context_.stream.dry) return;
     std::vector<size_t> counts;
     for (const int64_t width : columns) counts.push_back(static_cast<size_t>(rows * width));
     call_on_stream(context_.stream, [this, x, to, counts](void* stream) {

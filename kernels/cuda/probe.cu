@@ -3,7 +3,6 @@
 #include "kernels/cuda/probe.h"
 
 #include <algorithm>
-#include <chrono>
 
 namespace hone::cuda {
 namespace {
@@ -35,23 +34,15 @@ __global__ void __launch_bounds__(kThreads)
   if (simt::lane_id() == 0) simt::atomic_add(sum, total);
 }
 
-// The best of several passes; `body` leaves work in the stream, the copy waits for it.
+// The best of several passes of what `body` gives to the stream.
 template <typename Body>
-double best_seconds(simt::Stream stream, const uint32_t* word, const Body& body) {
+double best_seconds(simt::Stream stream, const Body& body) {
   double best = 1e30;
-  for (int pass = 0; pass < kPasses; ++pass) {
-    uint32_t result = 0;
-    copy_to_host(stream, &result, word, sizeof result);
-    const auto begin = std::chrono::steady_clock::now();
-    body();
-    copy_to_host(stream, &result, word, sizeof result);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-    best = std::min(best, seconds.count());
-  }
+  for (int pass = 0; pass < kPasses; ++pass) best = std::min(best, seconds_of(stream, body));
   return best;
 }
 
-double product_rate(Context& context, std::byte* memory, const uint32_t* word) {
+double product_rate(Context& context, std::byte* memory) {
   const auto n = static_cast<size_t>(kProductSize);
   const GemmLibrary::Product product = {.type = DType::kBF16,
                                         .x = memory,
@@ -65,7 +56,7 @@ double product_rate(Context& context, std::byte* memory, const uint32_t* word) {
                                         .out_stride = kProductSize};
   if (!context.gemm || !context.gemm->multiply(context.stream, product)) return 0;
   const double seconds =
-      best_seconds(context.stream, word, [&] { context.gemm->multiply(context.stream, product); });
+      best_seconds(context.stream, [&] { context.gemm->multiply(context.stream, product); });
   return 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n) / seconds;
 }
 
@@ -87,12 +78,12 @@ MachinePeaks measure_peaks(Context& context) {
   const auto words = static_cast<int64_t>((bytes - kSum) / sizeof(uint32_t));
   const auto blocks =
       static_cast<unsigned>(kBlocksPerMultiprocessor * context.device.multiprocessors);
-  const double seconds = best_seconds(context.stream, sum, [&] {
+  const double seconds = best_seconds(context.stream, [&] {
     simt::launch(read_kernel, {blocks}, {kThreads}, 0, context.stream, array, words, sum);
   });
   MachinePeaks peaks = {.read_bytes_per_second = static_cast<double>(4 * words) / seconds};
   const auto n = static_cast<size_t>(kProductSize);
-  if (8 * n * n <= bytes) peaks.flops_per_second = product_rate(context, memory, sum);
+  if (8 * n * n <= bytes) peaks.flops_per_second = product_rate(context, memory);
   return peaks;
 }
 

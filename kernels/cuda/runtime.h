@@ -20,9 +20,13 @@ struct DeviceInfo {
   int architecture = 0;  // 90 for compute capability 9.0
   int multiprocessors = 1;
   size_t shared_bytes = 0;                 // that a block may have
+  size_t cache_bytes = 0;                  // of the L2 cache
   size_t total_bytes = 0;                  // of device memory
   size_t weight_piece = size_t{64} << 20;  // matrices lie together in pieces of so many bytes
   size_t load_piece = size_t{8} << 20;     // of a file, on their way at once
+  // That a driver may take unasked: for the code of kernels once they run, ours and the library's,
+  // for recordings, and at the ends of pages.
+  size_t driver_bytes = size_t{256} << 20;
 };
 
 // Chooses device `index` for this thread and reads its properties. False, and *why (faults.h),
@@ -55,6 +59,9 @@ void close_stream(simt::Stream stream);
 bool is_idle(simt::Stream stream);  // nothing is left to do
 // Work that a library gives to the stream, whose handle it is called with.
 void call_on_stream(simt::Stream stream, const std::function<void(void* handle)>& call);
+
+// Seconds from when the stream comes to `work` to its end, by the device's clock. Waits for it.
+double seconds_of(simt::Stream stream, const std::function<void()>& work);
 
 // Work recorded from a stream, to be run again with one call.
 class Recording {

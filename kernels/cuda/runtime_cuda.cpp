@@ -60,6 +60,26 @@ class Capture {
   bool open_ = true;
 };
 
+// A point in a stream.
+class Event {
+ public:
+  Event() { must(cudaEventCreate(&event_), "cudaEventCreate"); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { cudaEventDestroy(event_); }
+  void record(simt::Stream stream) { must(cudaEventRecord(event_, stream.handle), "record event"); }
+  // Waits for this one.
+  double seconds_since(const Event& begin) const {
+    must(cudaEventSynchronize(event_), "work that is timed");
+    float milliseconds = 0;
+    must(cudaEventElapsedTime(&milliseconds, begin.event_, event_), "cudaEventElapsedTime");
+    return milliseconds / 1e3;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 class CudaRecording final : public Recording {
  public:
   explicit CudaRecording(cudaGraph_t graph) {
@@ -93,6 +113,7 @@ bool open_device(int index, DeviceInfo* device, std::string* why) {
              .multiprocessors = properties.multiProcessorCount,
              .shared_bytes =
                  static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, index)),
+             .cache_bytes = static_cast<size_t>(properties.l2CacheSize),
              .total_bytes = properties.totalGlobalMem};
   *why = no_kernels(*device);
   return why->empty();
@@ -161,6 +182,14 @@ bool is_idle(simt::Stream stream) { return cudaStreamQuery(stream.handle) == cud
 
 void call_on_stream(simt::Stream stream, const std::function<void(void* handle)>& call) {
   call(stream.handle);
+}
+
+double seconds_of(simt::Stream stream, const std::function<void()>& work) {
+  Event begin, end;
+  begin.record(stream);
+  work();
+  end.record(stream);
+  return end.seconds_since(begin);
 }
 
 std::unique_ptr<Recording> record(simt::Stream stream, const std::function<void()>& work) {

@@ -2,6 +2,7 @@
 // copies may touch, and every kernel runs as it is launched. A recording notes launches and copies
 // within the device, as a CUDA graph does, so that what an op reads on the host while it is
 // recorded shows as wrong data when it is replayed.
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -45,9 +46,11 @@ bool open_device(int index, DeviceInfo* device, std::string* why) {
              .architecture = 90,
              .multiprocessors = 6,
              .shared_bytes = emu::config().shared_limit,
+             .cache_bytes = size_t{1} << 10,
              .total_bytes = emu::config().device_bytes,
-             .weight_piece = 0,               // each matrix on its own: reads past its end are seen
-             .load_piece = size_t{8} << 10};  // most matrices of tests are several
+             .weight_piece = 0,              // each matrix on its own: reads past its end are seen
+             .load_piece = size_t{8} << 10,  // most matrices of tests are several
+             .driver_bytes = 0};
   return true;
 }
 
@@ -105,6 +108,13 @@ bool is_idle(simt::Stream) { return true; }
 
 void call_on_stream(simt::Stream, const std::function<void(void* handle)>& call) {
   emu::do_or_note([=] { call(nullptr); });
+}
+
+double seconds_of(simt::Stream, const std::function<void()>& work) {
+  require_no_recording("a reading of the clock");
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 std::unique_ptr<Recording> record(simt::Stream, const std::function<void()>& work) {

@@ -1,15 +1,32 @@
 #include "kernels/cuda/scratch.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "kernels/cuda/runtime.h"
 
 namespace hone::cuda {
+namespace {
+
+constexpr uintptr_t kNoMemory = uintptr_t{1} << 40;  // aligned as memory is
+
+}  // namespace
+
+size_t Scratch::end_count() {
+  counts_ = false;
+  return most_ > bytes_ ? block_for(most_) : 0;
+}
 
 // Doubled, so that what is left behind is less than what is used.
+size_t Scratch::block_for(size_t bytes) const { return std::max(bytes, 2 * bytes_); }
+
 std::byte* Scratch::reserve(size_t bytes) {
+  if (counts_) {
+    most_ = std::max(most_, bytes);
+    return reinterpret_cast<std::byte*>(kNoMemory);
+  }
   if (bytes > bytes_ || blocks_.empty()) {
-    const size_t grown = std::max(bytes, 2 * bytes_);
+    const size_t grown = block_for(bytes);
     blocks_.push_back(static_cast<std::byte*>(allocate_zeroed(grown)));
     bytes_ = grown;
   }

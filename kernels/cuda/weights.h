@@ -64,6 +64,8 @@ class Loader {
       : piece_bytes_(static_cast<int64_t>(device.load_piece)) {}
   // Bytes that place() will take on the device.
   size_t placed_bytes(const WeightView& host);
+  // The view that place() will return, of no memory.
+  WeightView placed_view(const WeightView& host);
   // Brings a matrix to `memory`, device memory of placed_bytes(host), 256-byte aligned, and returns
   // its view there, for what is given to the stream from then on.
   WeightView place(simt::Stream stream, const WeightView& host, std::byte* memory);

@@ -279,6 +279,7 @@ inline void cuda_check(cudaError_t e, const char* what) {
 struct Stream {
   cudaStream_t handle = nullptr;
   bool overlap = false;  // kernels start before the one ahead has ended, up to wait_for_previous()
+  bool dry = false;      // launches are left out
   void wait() const { cuda_check(cudaStreamSynchronize(handle), "cudaStreamSynchronize"); }
 };
 
@@ -330,6 +331,7 @@ int compiled_for(void (*kernel)(P...)) {
 template <class... P, class... A>
 void launch(void (*kernel)(P...), Dim3 grid, Dim3 block, size_t shared_bytes, Stream stream,
             A&&... args) {
+  if (stream.dry) return;
   if (shared_bytes > kDynamicUnasked) allow_dynamic_shared(kernel, shared_bytes);
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(grid.x, grid.y, grid.z);

@@ -1,9 +1,8 @@
 #include "libcommon/run/device_model.h"
 
 #include "libcommon/base/error.h"
-#include "libcommon/graph/execute.h"
-#include "libcommon/graph/rewrite.h"
 #include "libcommon/run/placement.h"
+#include "libcommon/run/step_scratch.h"
 
 namespace hone {
 namespace {
@@ -23,13 +22,8 @@ void choose_arithmetic(WeightTable& weights, Compute compute, Backend& backend) 
   backend.set_exact(compute == Compute::kF32);
 }
 
-Graph fused(Graph graph, const WeightTable& weights, const Backend& backend) {
-  const auto available = [&](OpKind op) { return has_kernel(backend, op); };
-  return rewrite(std::move(graph), weights, {.has_kernel = available, .few_ops = backend.few_ops()})
-      .graph;
-}
-
-DeviceModel place_part(Placement part, WeightTable host, const SessionOptions& options) {
+DeviceModel place_part(Placement part, WeightTable host, DType kv_type,
+                       const SessionOptions& options) {
   DeviceModel placed;
   placed.backend = std::move(part.backend);
   Backend& backend = *placed.backend;
@@ -47,9 +41,14 @@ DeviceModel place_part(Placement part, WeightTable host, const SessionOptions& o
       for (const BitmaskMatrix& matrix : placed.packed) placed.own_bytes += matrix.bytes;
     }
   }
-  placed.graph = options.fuse ? fused(std::move(part.graph), placed.weights.table, backend)
-                              : std::move(part.graph);
+  placed.graph =
+      graph_to_run(std::move(part.graph), placed.weights.table, backend, options.fuse);
+  placed.kv_type = kv_type;
   placed.record = options.record;
+  if (!backend.shares_host_memory()) {
+    StepScratch{backend, placed.graph, placed.weights.table, kv_type, options.ranks}.reserve(
+        largest_step(options));
+  }
   return placed;
 }
 
@@ -63,8 +62,7 @@ std::vector<DeviceModel> place_model(const LoadedModel& model, const SessionOpti
   const DType kv_type = kv_type_for(options, *parts.back().backend);
   std::vector<DeviceModel> placed;
   for (Placement& part : parts) {
-    placed.push_back(place_part(std::move(part), host, options));
-    placed.back().kv_type = kv_type;
+    placed.push_back(place_part(std::move(part), host, kv_type, options));
   }
   return placed;
 }

@@ -7,9 +7,10 @@
 #include "libcommon/base/log.h"
 #include "libcommon/graph/cut.h"
 #include "libcommon/graph/placed_weights.h"
-#include "libcommon/graph/plan.h"
 #include "libcommon/run/join_devices.h"
 #include "libcommon/run/kv_cache.h"
+#include "libcommon/run/step_runner.h"
+#include "libcommon/run/step_scratch.h"
 
 namespace hone {
 namespace {
@@ -49,16 +50,13 @@ std::unique_ptr<Backend> open_for_layers(int64_t layers, const SessionOptions& o
   return open_or_throw("cpu", options.threads);
 }
 
-// What a session takes of a device's memory: the weights, and for --ctx the caches and the
-// activations of its largest step. Without --ctx only what the first token needs, because caches
-// grow with the texts.
+// What a session takes of a device's memory: the weights, and for --ctx the caches, the activations
+// of its largest step and what its ops hand to each other. Without --ctx only what the first token
+// needs, because caches grow with the texts.
 struct Need {
-  int64_t weights, cache, activations;
-  int64_t total() const { return weights + cache + activations; }
+  int64_t weights, cache, activations, scratch;
+  int64_t total() const { return weights + cache + activations + scratch; }
 };
-
-// Scratch memory of the ops, and what the driver takes.
-int64_t with_room(int64_t bytes) { return bytes + bytes / 20; }
 
 // A model, and a GPU on which its last layers shall run.
 class Fitting {
@@ -70,16 +68,20 @@ class Fitting {
         host_(host),
         options_(options),
         gpu_(gpu),
-        free_(static_cast<int64_t>(gpu.free_bytes())) {}
+        free_(static_cast<int64_t>(gpu.free_bytes())),
+        driver_(static_cast<int64_t>(gpu.driver_bytes())),
+        scratch_(scratch_bytes()) {}
 
   bool fits(int64_t layers) const { return need(layers).total() <= free_; }
-  bool fits_with_room(int64_t layers) const { return with_room(need(layers).total()) <= free_; }
+  // And the driver has room for what it takes unasked.
+  bool fits_with_room(int64_t layers) const { return need(layers).total() + driver_ <= free_; }
 
   // "tiny: 3 layers need 5.00 GB (...), H200 has 4.00 GB free; --gpu-layers 2 fits".
   std::string refusal(int64_t layers) const;
 
  private:
   int64_t all() const { return static_cast<int64_t>(model_.spec.layers.size()); }
+  int64_t scratch_bytes() const;
   Need need(int64_t layers) const;
   int64_t most_layers() const;
 
@@ -88,8 +90,17 @@ class Fitting {
   const WeightTable& host_;
   const SessionOptions& options_;
   Backend& gpu_;
-  int64_t free_;
+  int64_t free_, driver_;
+  int64_t scratch_;  // with all layers, and so for any number: ops share it
 };
+
+int64_t Fitting::scratch_bytes() const {
+  WeightTable placed = host_;
+  for (auto& [key, matrix] : placed.matrices) matrix = gpu_.placed_view(matrix);
+  const Graph graph = graph_to_run(graph_, placed, gpu_, options_.fuse);
+  return StepScratch{gpu_, graph, placed, kv_type_for(options_, gpu_), options_.ranks}.bytes(
+      largest_step(options_));
+}
 
 Need Fitting::need(int64_t layers) const {
   const Graph graph = layers < all() ? cut_before(graph_, all() - layers).second : graph_;
@@ -98,11 +109,11 @@ Need Fitting::need(int64_t layers) const {
                       {.sequences = options_.sequences,
                        .limit = std::max(positions, model_.spec.context),
                        .type = kv_type_for(options_, gpu_)});
-  // Of the unfused graph, which has the more values.
-  const Plan plan = plan_arena(graph, {.tokens = std::min(positions, options_.max_batch_tokens)});
   return {.weights = weight_bytes(gpu_, graph, host_),
           .cache = cache.bytes_for(cache.capacity_for(positions)),
-          .activations = plan.arena_bytes};
+          // Of the unfused graph, which has the more values.
+          .activations = step_bytes(graph, largest_step(options_)),
+          .scratch = scratch_};
 }
 
 int64_t Fitting::most_layers() const {
@@ -118,8 +129,9 @@ std::string Fitting::refusal(int64_t layers) const {
   const int64_t most = most_layers();
   return model_.subject + ": " + who + text(needed.total()) + " (weights " + text(needed.weights) +
          ", key-value cache " + text(needed.cache) + ", activations " + text(needed.activations) +
-         "), " + std::string(gpu_.detail()) + " has " + text(free_) + " free" +
-         (fits(layers) ? ", and ops may want 5 % more" : "") +
+         ", scratch " + text(needed.scratch) + "), " + std::string(gpu_.detail()) + " has " +
+         text(free_) + " free" +
+         (fits(layers) ? ", of which the driver may want " + text(driver_) : "") +
          (most > 0 ? "; --gpu-layers " + std::to_string(most) + " fits" : "");
 }
 
@@ -132,6 +144,7 @@ std::unique_ptr<Backend> open_last(const LoadedModel& model, const Graph& graph,
                                          : open_or_throw(options.device, options.threads);
   if (options.ranks) join_devices(*backend, *options.ranks);
   if (backend->shares_host_memory()) return backend;
+  backend->set_exact(options.compute == Compute::kF32);  // ops of either kind take their own scratch
   const Fitting fitting(model, graph, host, options, *backend);
   const bool may_leave = options.device == "auto" && !options.gpu_layers;
   if (may_leave ? fitting.fits_with_room(layers) : fitting.fits(layers)) return backend;

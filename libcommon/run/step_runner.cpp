@@ -14,6 +14,11 @@ constexpr auto kDrawBytes = static_cast<int64_t>(sizeof(SampleRow) + sizeof(Samp
 
 }  // namespace
 
+int64_t step_bytes(const Graph& graph, const PlanLimits& limits) {
+  return plan_arena(graph, limits).arena_bytes +
+         limits.tokens * (kIndexKinds * kIndexBytes + kDrawBytes);
+}
+
 StepRunner::StepRunner(const DeviceModel& model, Communicator* ranks)
     : model_(model),
       backend_(*model.backend),
@@ -21,8 +26,7 @@ StepRunner::StepRunner(const DeviceModel& model, Communicator* ranks)
       executor_(*model.backend, model.graph, model.weights.table, ranks) {}
 
 int64_t StepRunner::bytes_for(int64_t tokens, int64_t wanted) const {
-  const Plan plan = plan_arena(model_.graph, {.tokens = tokens, .wanted = wanted});
-  return plan.arena_bytes + tokens * (kIndexKinds * kIndexBytes + kDrawBytes);
+  return step_bytes(model_.graph, {.tokens = tokens, .wanted = wanted});
 }
 
 void StepRunner::make_room(int64_t tokens, int64_t wanted) {

@@ -19,6 +19,9 @@
 
 namespace hone {
 
+// What a runner takes of a backend's memory for so large steps of a graph: values and indices.
+int64_t step_bytes(const Graph& graph, const PlanLimits& limits);
+
 class StepRunner {
  public:
   // ranks: that share the model, or null.

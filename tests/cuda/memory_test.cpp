@@ -58,4 +58,32 @@ TEST_CASE("place: what the way to the device takes is counted, and given back") 
   backend->place(second.view());
   CHECK(in_use() - before == bytes);
 }
+
+TEST_CASE("scratch: what ops take is known before they run, and taken once") {
+  std::string why;
+  const auto backend = open_cuda_device(0, &why);
+  REQUIRE(backend);
+  for (const Storage& storage :
+       {Storage{.name = "", .type = DType::kQ4_0},
+        Storage{.name = "", .type = DType::kI8, .group = 64, .sparse = true}}) {
+    const StoredMatrix stored(storage, 300, 1024, 1);
+    const WeightView weight = backend->place(stored.view());
+    for (const int64_t tokens : {1, 40, 300}) {
+      CAPTURE(tokens);
+      const auto x = upload(normal_floats(tokens * weight.columns, 2));
+      const auto out = unwritten<float>(static_cast<size_t>(tokens * weight.rows));
+      const auto multiply = [&](const WeightView& by) {
+        backend->run.matmul({.x = x.get(), .weight = by, .out = out.get(), .tokens = tokens});
+      };
+      const auto planned = [&] { multiply(backend->placed_view(stored.view())); };
+      const size_t before = in_use(), bytes = backend->scratch_bytes(planned);
+      CHECK(in_use() == before);
+      backend->reserve_scratch(planned);
+      CHECK(in_use() == before + bytes);
+      CHECK(backend->scratch_bytes(planned) == 0);
+      multiply(weight);
+      CHECK(in_use() == before + bytes);
+    }
+  }
+}
 #endif

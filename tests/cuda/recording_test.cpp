@@ -88,3 +88,11 @@ TEST_CASE("record: what a driver refuses to record is left out, and said") {
   simt::emu::config().recordable = Recordable::all;
 }
 #endif
+
+TEST_CASE("clock: what is timed is run once") {
+  const auto x = upload(std::vector<float>{1, 2, 3, 4});
+  const double seconds = device().seconds_of(
+      [&] { device().run.add({.a = x.get(), .b = x.get(), .out = x.get(), .count = 4}); });
+  CHECK(seconds > 0);
+  CHECK(x.download() == std::vector<float>{2, 4, 6, 8});
+}

@@ -84,7 +84,7 @@ int64_t kernels_run() {
 
 TEST_CASE("cuda: a token is 6 kernels a layer, and 5") {
   if (!has_cuda() || kernels_run() < 0) return;
-  for (const char* name : {"tiny-llama", "tiny-qwen2"}) {
+  for (const char* name : {"tiny-llama", "tiny-qwen2", "tiny-qwen3"}) {
     const auto model = load(testdata(name));
     const auto kernels = [&](int64_t tokens) {
       const int64_t before = kernels_run();
@@ -404,6 +404,34 @@ TEST_CASE("cuda: what does not fit the device is refused with the figures") {
   CHECK(fallen_back->backend_name() == "cpu");
 }
 
+// After a session of a known context is made, its steps take no memory: what was compared with the
+// device's was all.
+TEST_CASE("cuda: what ops take for themselves is there before the first step" * kLong) {
+  if (!has_cuda()) return;
+  const auto check = [](const LoadedModel& model, Compute compute) {
+    constexpr int32_t kContext = 300;
+    const SessionOptions options = {.device = "cuda", .context = kContext, .compute = compute};
+    ModelParts parts(model, options, kContext);
+    parts.reserve(kContext);
+    parts.make_room({.tokens = kContext, .wanted = 1});
+    const size_t free = parts.last().free_bytes();
+    int32_t position = 0;
+    for (const int32_t count : {1, 5, 16, 17, 33, 64, 65, 99}) {
+      std::vector<StepToken> tokens =
+          steps(std::vector<int32_t>(static_cast<size_t>(count), 7), 0, position);
+      for (StepToken& token : tokens) token.wants_logits = &token == &tokens.back();
+      position += count;
+      parts.run(tokens, std::vector<int64_t>(tokens.size(), position));
+    }
+    CHECK(position == kContext);
+    CHECK(parts.last().free_bytes() == free);
+  };
+  check(*load(testdata("tiny-llama")), Compute::kF32);
+  check(*load(testdata("tiny-qwen3")), Compute::kAuto);
+  check(*StoredModel("w4a16", false).model(), Compute::kAuto);
+  check(*StoredModel("w8a8", true).model(), Compute::kAuto);
+}
+
 // Across the plug-in's border, as the tools catch it.
 TEST_CASE("cuda: device memory that runs out is said to be the device's") {
   if (!has_cuda()) return;
@@ -433,6 +461,22 @@ TEST_CASE("cuda: fused chains compute what their ops do" * kLong) {
     }
     CHECK(report.has_fused("norm-rotary") == (std::string(name) == "tiny-qwen3"));
   }
+}
+
+TEST_CASE("cuda: fused chains are timed by the device") {
+  if (!has_cuda()) return;
+  std::string why;
+  const auto model = load(testdata("tiny-llama"));
+  const auto backend = open_backend("cuda", 1, &why);
+  FuseReport report = fuse_report({.subject = "tiny-llama",
+                                   .spec = model->spec,
+                                   .weights = weight_table(*model),
+                                   .shape = {.tokens = 2, .wanted = 2},
+                                   .rewrite = {.few_ops = backend->few_ops()}});
+  run_fusions(report, *model, *backend, {.measure = true, .reference_flops = 0});
+  CHECK(report.passed());
+  CHECK(report.model->decode.fused_seconds > 0);
+  CHECK(report.model->decode.unfused_seconds > 0);
 }
 
 TEST_CASE("cuda: what it does not have is refused") {
