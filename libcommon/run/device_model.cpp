@@ -41,13 +41,12 @@ DeviceModel place_part(Placement part, WeightTable host, DType kv_type,
       for (const BitmaskMatrix& matrix : placed.packed) placed.own_bytes += matrix.bytes;
     }
   }
-  placed.graph =
-      graph_to_run(std::move(part.graph), placed.weights.table, backend, options.fuse);
+  placed.graph = graph_to_run(std::move(part.graph), placed.weights.table, backend, options.fuse);
   placed.kv_type = kv_type;
   placed.record = options.record;
   if (!backend.shares_host_memory()) {
     StepScratch{backend, placed.graph, placed.weights.table, kv_type, options.ranks}.reserve(
-        largest_step(options));
+        largest_step(options, backend));
   }
   return placed;
 }

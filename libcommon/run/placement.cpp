@@ -99,7 +99,7 @@ int64_t Fitting::scratch_bytes() const {
   for (auto& [key, matrix] : placed.matrices) matrix = gpu_.placed_view(matrix);
   const Graph graph = graph_to_run(graph_, placed, gpu_, options_.fuse);
   return StepScratch{gpu_, graph, placed, kv_type_for(options_, gpu_), options_.ranks}.bytes(
-      largest_step(options_));
+      largest_step(options_, gpu_));
 }
 
 Need Fitting::need(int64_t layers) const {
@@ -112,7 +112,7 @@ Need Fitting::need(int64_t layers) const {
   return {.weights = weight_bytes(gpu_, graph, host_),
           .cache = cache.bytes_for(cache.capacity_for(positions)),
           // Of the unfused graph, which has the more values.
-          .activations = step_bytes(graph, largest_step(options_)),
+          .activations = step_bytes(graph, largest_step(options_, gpu_)),
           .scratch = scratch_};
 }
 
@@ -144,7 +144,8 @@ std::unique_ptr<Backend> open_last(const LoadedModel& model, const Graph& graph,
                                          : open_or_throw(options.device, options.threads);
   if (options.ranks) join_devices(*backend, *options.ranks);
   if (backend->shares_host_memory()) return backend;
-  backend->set_exact(options.compute == Compute::kF32);  // ops of either kind take their own scratch
+  backend->set_exact(options.compute ==
+                     Compute::kF32);  // ops of either kind take their own scratch
   const Fitting fitting(model, graph, host, options, *backend);
   const bool may_leave = options.device == "auto" && !options.gpu_layers;
   if (may_leave ? fitting.fits_with_room(layers) : fitting.fits(layers)) return backend;

@@ -15,6 +15,7 @@
 #include "libcommon/model/shard.h"
 #include "libcommon/run/join_devices.h"
 #include "libcommon/run/model_parts.h"
+#include "libcommon/run/step_scratch.h"
 
 namespace hone {
 namespace {
@@ -88,7 +89,9 @@ struct Session::State {
         options(chosen),
         context(checked_context(*model, options)),
         parts(*model, options, context),
-        lengths(static_cast<size_t>(options.sequences), 0) {}
+        lengths(static_cast<size_t>(options.sequences), 0) {
+    options.max_batch_tokens = batch_tokens(options, parts.last());
+  }
 
   int64_t weights_in_memory() const;
   void check_memory(int64_t cache_bytes, int64_t activation_bytes) const;
@@ -207,7 +210,7 @@ Session::~Session() = default;
 
 std::unique_ptr<Session> Session::create(std::shared_ptr<const LoadedModel> model,
                                          const SessionOptions& options) {
-  CHECK(options.sequences > 0 && options.max_batch_tokens > 0);
+  CHECK(options.sequences > 0 && options.max_batch_tokens >= 0);
   const Clock::time_point start = Clock::now();
   check_vocabulary(*model);
   auto state = std::make_unique<State>(std::move(model), options);

@@ -70,7 +70,10 @@ struct SessionOptions {
   int threads = 0;                 // 0: physical cores in the affinity mask
   int64_t context = 0;             // positions a sequence may have; 0: the model's
   int64_t sequences = 1;           // slots that decode side by side
-  int64_t max_batch_tokens = 512;  // a step is run in chunks of at most so many tokens
+  // A step is run in chunks of at most so many tokens. 0: 512, and 2048 where a GPU has all layers:
+  // with fewer, products of 4096 rows do not fill a large one, and its low-bit weights are decoded
+  // for each chunk.
+  int64_t max_batch_tokens = 0;
   bool fuse = true;
   // Layers on the GPU, the last ones with the head; the rest on the CPU. Unset: all where `device`
   // says. 0: all on the CPU.

@@ -1,6 +1,7 @@
 #include "libcommon/run/step_scratch.h"
 
 #include <algorithm>
+#include <bit>
 #include <vector>
 
 #include "kernels/kv_tile.h"
@@ -34,8 +35,7 @@ class Calls {
   explicit Calls(const StepScratch& of)
       : of_(of),
         executor_(of.backend, of.graph, of.weights, of.ranks),
-        cache_(caches(of.graph),
-               {no_memory<std::byte>(), no_memory<std::byte>(), of.kv_type}) {}
+        cache_(caches(of.graph), {no_memory<std::byte>(), no_memory<std::byte>(), of.kv_type}) {}
 
   void all(const PlanLimits& largest) {
     executor_.bind(plan_arena(of_.graph, largest), no_memory<std::byte>());
@@ -78,8 +78,7 @@ class Calls {
 
   void draw(int64_t rows, int64_t vocab) const {
     const float* const logits = executor_.buffer(of_.graph.output);
-    of_.backend.run.argmax(
-        {.x = logits, .out = no_memory<int32_t>(), .rows = rows, .dim = vocab});
+    of_.backend.run.argmax({.x = logits, .out = no_memory<int32_t>(), .rows = rows, .dim = vocab});
     of_.backend.run.sample({.x = logits,
                             .settings = no_memory<SampleRow>(),
                             .out = no_memory<Sampled>(),
@@ -102,13 +101,22 @@ Graph graph_to_run(Graph graph, const WeightTable& weights, const Backend& backe
       .graph;
 }
 
-PlanLimits largest_step(const SessionOptions& options) {
+int64_t batch_tokens(const SessionOptions& options, const Backend& last) {
+  constexpr int64_t kOfHost = 512, kOfDevice = 2048;
+  if (options.max_batch_tokens > 0) return options.max_batch_tokens;
+  return last.shares_host_memory() || options.gpu_layers ? kOfHost : kOfDevice;
+}
+
+PlanLimits largest_step(const SessionOptions& options, const Backend& last) {
   if (options.context <= 0) return {.tokens = 1, .wanted = 1};
-  const int64_t most = options.max_batch_tokens, one = std::min(options.context, most);
-  // All texts together, in double: they may be as many as one likes.
-  const double all = static_cast<double>(options.context) * static_cast<double>(options.sequences);
-  return {.tokens = all < static_cast<double>(most) ? static_cast<int64_t>(all) : std::max(one, most),
-          .wanted = std::min(options.sequences, most)};
+  const int64_t most = batch_tokens(options, last);
+  // As Session makes room: by doubling. All texts together may be more than one can count.
+  const auto doubled = [most](int64_t count) {
+    return std::min(static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(count))), most);
+  };
+  const bool fill = options.context >= most || options.sequences >= most / options.context;
+  return {.tokens = fill ? most : doubled(options.context * options.sequences),
+          .wanted = doubled(std::min(options.sequences, most))};
 }
 
 int64_t StepScratch::bytes(const PlanLimits& largest) const {

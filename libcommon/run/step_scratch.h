@@ -15,9 +15,12 @@ namespace hone {
 // A graph as a session runs it.
 Graph graph_to_run(Graph graph, const WeightTable& weights, const Backend& backend, bool fuse);
 
+// Tokens of a chunk where `last` computes the last layers.
+int64_t batch_tokens(const SessionOptions& options, const Backend& last);
+
 // The largest step of a session that --ctx bounds; without it the first token, because memory grows
 // with the texts.
-PlanLimits largest_step(const SessionOptions& options);
+PlanLimits largest_step(const SessionOptions& options, const Backend& last);
 
 // graph: as it is run. weights: placed, or as Backend::placed_view() says.
 struct StepScratch {
