@@ -46,8 +46,10 @@ KERNELS = [
     # Rows that stay in registers.
     (r"norm_kernel<.*, 4>", 80, [VECTOR_LOAD, VECTOR_STORE]),
     (r"norm_kernel<.*, 1>", 64, []),
-    (r"(round_tokens_kernel<4>|input_kernel<.*, 4>)", 56, [VECTOR_LOAD]),
-    (r"(round_tokens_kernel<1>|input_kernel<.*, 1>)", 56, []),
+    (r"round_tokens_kernel<(false|\(bool\)0), 4>", 64, [VECTOR_LOAD, VECTOR_STORE]),
+    (r"round_tokens_kernel<.*, 4>", 64, [VECTOR_LOAD, r"st\.global\.u?b?32"]),
+    (r"input_kernel<.*, 4>", 56, [VECTOR_LOAD]),
+    (r"(round_tokens|input)_kernel<.*, 1>", 64, []),
     (r"fragments_kernel", 64, [r"st\.global"]),
     (r"argmax_kernel<4>", 40, [VECTOR_LOAD, r"atom\.\S*add"]),
     (r"argmax_kernel<1>", 40, [r"atom\.\S*add"]),

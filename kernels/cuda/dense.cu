@@ -1,8 +1,9 @@
 // Own kernels for products of dense matrices, for where the library has none: 64 x 64 tiles in
-// shared memory, two of them in flight, multiplied by mma.sync; F32 by plain multiply-adds.
+// shared memory, two of them in flight, multiplied by mma.sync; F32 and fp8 by plain multiply-adds.
 #include "kernels/cuda/dense.h"
 
 #include "kernels/check.h"
+#include "kernels/cuda/placed.cuh"
 
 namespace hone::cuda {
 namespace {
@@ -127,6 +128,7 @@ __global__ void __launch_bounds__(kThreads, 4)
 
 constexpr int kFloatTile = 16;
 
+template <class T>
 __global__ void __launch_bounds__(kFloatTile* kFloatTile)
     float_kernel(Operand x, Operand weight, int64_t columns, Result<float> result) {
   SIMT_SHARED(sx, float[kFloatTile][kFloatTile + 1]);
@@ -137,7 +139,11 @@ __global__ void __launch_bounds__(kFloatTile* kFloatTile)
   const int64_t token0 = int64_t{blockIdx.y} * kFloatTile;
   const auto element = [&](const Operand& from, int64_t row, int64_t column) {
     if (row >= from.rows || column >= columns) return 0.0f;
-    return reinterpret_cast<const float*>(from.data + row * from.stride)[column];
+    const T at = reinterpret_cast<const T*>(from.data + row * from.stride)[column];
+    if constexpr (std::is_same_v<T, float>)
+      return at;
+    else
+      return fp8_value(at);
   };
   simt::start_next();
   simt::wait_for_previous();
@@ -174,14 +180,15 @@ void multiply(Context& context, const GemmLibrary::Product& p) {
   if (context.stream.dry) return;
   if (context.gemm && context.gemm->multiply(context.stream, p)) return;
   const Result<float> result{p.out, p.out_stride, p.bias, p.add, p.add_stride, p.factor};
-  const int64_t size = p.type == DType::kF32 ? 4 : 2;
+  const int64_t size = info(p.type).block_bytes;
   const Operand x = operand(p.x, p.tokens, p.x_stride * size);
   const Operand weight = operand(p.weight, p.rows, p.weight_stride * size);
   if (p.type == DType::kF16) return run<simt::f16>(context, x, weight, 2 * p.columns, result);
   if (p.type == DType::kBF16) return run<simt::bf16>(context, x, weight, 2 * p.columns, result);
-  CHECK(p.type == DType::kF32);
-  simt::launch(float_kernel, {tiles(p.rows, kFloatTile), tiles(p.tokens, kFloatTile)},
-               {kFloatTile * kFloatTile}, 0, context.stream, x, weight, p.columns, result);
+  CHECK(p.type == DType::kF32 || p.type == DType::kF8E4M3);
+  simt::launch(p.type == DType::kF32 ? float_kernel<float> : float_kernel<uint8_t>,
+               {tiles(p.rows, kFloatTile), tiles(p.tokens, kFloatTile)}, {kFloatTile * kFloatTile}, 0,
+               context.stream, x, weight, p.columns, result);
 }
 
 void multiply(Context& context, const GemmLibrary::IntegerProduct& p) {

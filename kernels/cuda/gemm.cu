@@ -8,6 +8,7 @@
 //   F16       f16           f32
 //   I8 I4 F8  f16           f32     weights decoded to f16
 //   I8, one scale a row, and tokens rounded to int8: int8 x int8 -> int32, exact
+//   F8, one scale a row, and tokens rounded to fp8: f32, where the library multiplies fp8
 //
 // Tens of tokens go to gemm_few.
 #include <algorithm>
@@ -51,16 +52,9 @@ __device__ __forceinline__ T to_input(float x) {
     return T(x);
 }
 
-// Column c of a row whose words are turned as those of placed int8 rows.
-__device__ __forceinline__ int64_t turned(int64_t c) {
-  const int64_t word = c / 4 % 16;
-  return c / 64 * 64 + (word % 4 * 4 + word / 4) * 4 + c % 4;
-}
-
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kRowThreads) input_kernel(InputArgs args, T* out) {
   SIMT_SHARED(scratch, double[simt::kWarpSize]);
-  constexpr bool kTurned = std::is_same_v<T, int8_t>;
   using Vector = simt::Vec<float, kWidth>;
   simt::start_next();
   simt::wait_for_previous();
@@ -85,14 +79,10 @@ __global__ void __launch_bounds__(kRowThreads) input_kernel(InputArgs args, T* o
     simt::Vec<T, kWidth> rounded;
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) rounded[e] = to_input<T>(v[e]);
-    T* const to = row + (kTurned ? turned(c) : c);
-    if constexpr (sizeof rounded == 1)
-      *to = rounded[0];
-    else
-      simt::store(to, rounded);
+    simt::store(row + c, rounded);
   });
   for (int64_t c = args.columns + threadIdx.x; c < args.stride; c += kRowThreads) {
-    row[kTurned ? turned(c) : c] = to_input<T>(0.0f);
+    row[c] = to_input<T>(0.0f);
   }
 }
 
@@ -114,6 +104,10 @@ struct Input {
   int64_t stride = 0;   // elements
 };
 
+bool is_rounded(const Input& input) {
+  return input.type == DType::kI8 || input.type == DType::kF8E4M3;
+}
+
 Input convert_input(Context& context, const Product& product, DType type) {
   if (type == DType::kF32 && !product.norm.weight) {
     return {type, product.x, product.columns, product.columns};
@@ -129,12 +123,30 @@ Input convert_input(Context& context, const Product& product, DType type) {
     case DType::kBF16:
       convert<simt::bf16>(context, product, stride, out);
       break;
-    case DType::kI8:
-      convert<int8_t>(context, product, stride, out);
-      break;
     default:
       convert<float>(context, product, stride, out);
   }
+  return {type, out, stride, stride};
+}
+
+// The tokens as bytes, and their steps as the product's token_scale.
+Input round_input(Context& context, Product& product) {
+  const DType type = placed_form(product.weight[0]) == PlacedForm::kI8 ? DType::kI8
+                                                                       : DType::kF8E4M3;
+  const int64_t stride = round_up(product.columns, 64), bytes = product.tokens * stride;
+  std::byte* const out = context.input.reserve(
+      static_cast<size_t>(bytes + product.tokens * int64_t{sizeof(float)}));
+  auto* const steps = reinterpret_cast<float*>(out + bytes);
+  round_tokens(context, {.x = product.x,
+                         .norm = product.norm,
+                         .codes = reinterpret_cast<uint8_t*>(out),
+                         .code_stride = stride,
+                         .steps = steps,
+                         .tokens = product.tokens,
+                         .columns = product.columns,
+                         .fp8 = type == DType::kF8E4M3});
+  product.norm = {};
+  product.token_scale = steps;
   return {type, out, stride, stride};
 }
 
@@ -229,7 +241,7 @@ struct FinishArgs {
   const void* value[2];  // [tokens, rows] f32, or int32
   int64_t rows;          // of this chunk
   const float* token_scale;
-  Scales row_scale[2];  // of int32: one a row
+  Scales row_scale[2];  // one a row, or null
   int64_t first_row;
   const float* bias[2];
   const float* residual;  // [tokens, residual_stride]
@@ -254,7 +266,7 @@ __global__ void __launch_bounds__(kRowThreads)
     for (int e = 0; e < kWidth; ++e) {
       v[e] = static_cast<float>(sum[e]);
       const int64_t of_matrix = args.first_row + row + e;
-      if constexpr (!std::is_same_v<Sum, float>) v[e] *= args.row_scale[matrix].scale(of_matrix, 0);
+      if (args.row_scale[matrix].scales) v[e] *= args.row_scale[matrix].scale(of_matrix, 0);
       if (args.token_scale) v[e] *= token_scale;
       if (args.bias[matrix]) v[e] += args.bias[matrix][of_matrix];
     }
@@ -295,13 +307,15 @@ struct Part {
   int count;
 };
 
-bool multiplies_integers(const Product& product, const WeightView& weight) {
-  return product.token_scale && weight.quantize_input && !weight.zeros &&
-         placed_form(weight) == PlacedForm::kI8 && weight.group == weight.columns;
+// Whether tokens rounded to bytes can be multiplied by the rows as they are.
+bool takes_bytes(const Context& context, const WeightView& weight) {
+  if (!weight.quantize_input || weight.zeros || weight.group != weight.columns) return false;
+  const PlacedForm form = placed_form(weight);
+  if (form == PlacedForm::kF8) return context.gemm && context.gemm->multiplies_fp8();
+  return form == PlacedForm::kI8;
 }
 
-DType input_type(const Product& product, const WeightView& weight) {
-  if (multiplies_integers(product, weight)) return DType::kI8;
+DType input_type(const WeightView& weight) {
   const PlacedForm form = placed_form(weight);
   return form == PlacedForm::kF32    ? DType::kF32
          : form == PlacedForm::kBF16 ? DType::kBF16
@@ -317,7 +331,7 @@ class Run {
         part_(part),
         weight_(product.weight[part.first]),
         decodes_(input.type == DType::kF16 && has_scales(placed_form(weight_))),
-        direct_(input.type != DType::kI8 && !product.gated && !product.token_scale &&
+        direct_(!product.gated && !product.token_scale &&
                 product.activation == Activation::kNone) {}
 
   void all_rows() {
@@ -392,11 +406,13 @@ class Run {
 
   void finish_rows(int64_t first, int64_t rows) {
     const int m = part_.first;
+    const auto scales = [this](int i) {
+      return is_rounded(input_) ? scales_of(product_.weight[part_.first + i]) : Scales{};
+    };
     FinishArgs args{.value = {result(0, rows), result(1, rows)},
                     .rows = rows,
                     .token_scale = product_.token_scale,
-                    .row_scale = {scales_of(weight_),
-                                  scales_of(product_.weight[part_.first + part_.count - 1])},
+                    .row_scale = {scales(0), scales(part_.count - 1)},
                     .first_row = first,
                     .bias = {product_.bias[m], part_.count > 1 ? product_.bias[m + 1] : nullptr},
                     .residual = product_.residual ? product_.residual + first : nullptr,
@@ -426,15 +442,21 @@ class Run {
 
 }  // namespace
 
-void gemm(Context& context, const Product& product) {
-  if (product.tokens == 0) return;
-  if (suits_gemm_few(context, product)) return gemm_few(context, product);
+bool gemm_rounds(const Context& context, const Product& product) {
+  return takes_bytes(context, product.weight[0]) && !suits_gemm_few(context, product);
+}
+
+void gemm(Context& context, const Product& given) {
+  if (given.tokens == 0) return;
+  if (suits_gemm_few(context, given)) return gemm_few(context, given);
+  Product product = given;
   Input input;
+  if (takes_bytes(context, product.weight[0])) input = round_input(context, product);
   for (int i = 0; i < product.matrices; i += product.gated ? 2 : 1) {
     const WeightView& weight = product.weight[i];
     if (weight.rows == 0) continue;
-    const DType type = input_type(product, weight);
-    if (type != input.type) input = convert_input(context, product, type);
+    const DType type = input_type(weight);
+    if (!is_rounded(input) && type != input.type) input = convert_input(context, product, type);
     Run(context, product, input, {i, product.gated ? 2 : 1}).all_rows();
   }
 }

@@ -32,6 +32,8 @@ cudaDataType_t type_of(DType type) {
       return CUDA_R_16BF;
     case DType::kI8:
       return CUDA_R_8I;
+    case DType::kF8E4M3:
+      return CUDA_R_8F_E4M3;
     default:
       return CUDA_R_32F;
   }
@@ -171,7 +173,9 @@ using Handle = std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, CloseHan
 class Cublas final : public GemmLibrary {
  public:
   explicit Cublas(Handle handle)
-      : handle_(std::move(handle)), workspace_(allocate_device(kWorkspaceBytes)) {}
+      : handle_(std::move(handle)),
+        workspace_(allocate_device(kWorkspaceBytes)),
+        fp8_(architecture() >= kFirstWithFp8) {}
   Cublas(const Cublas&) = delete;
   Cublas& operator=(const Cublas&) = delete;
   ~Cublas() override { release_device(workspace_); }
@@ -181,6 +185,7 @@ class Cublas final : public GemmLibrary {
                     {p.type, p.tokens, p.rows, p.columns, p.x_stride, p.weight_stride, p.out_stride,
                      p.add_stride, p.x, p.weight, p.out, p.bias, p.add, p.factor});
   }
+  bool multiplies_fp8() const override { return fp8_; }
   bool multiply(simt::Stream stream, const IntegerProduct& p) override {
     return multiply(stream, {DType::kI8, p.tokens, p.rows, p.columns, p.x_stride, p.weight_stride,
                              p.out_stride, 0, p.x, p.weight, p.out, nullptr, nullptr, 1});
@@ -203,8 +208,19 @@ class Cublas final : public GemmLibrary {
     return plans_.emplace(key, std::move(plan)).first->second.get();
   }
 
+  static constexpr int kFirstWithFp8 = 89;
+  static int architecture() {
+    int device = 0, major = 0, minor = 0;
+    const bool known =
+        cudaGetDevice(&device) == cudaSuccess &&
+        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
+        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess;
+    return known ? 10 * major + minor : 0;
+  }
+
   Handle handle_;
   void* workspace_;
+  bool fp8_;
   std::map<Key, std::unique_ptr<Plan>> plans_;
 };
 

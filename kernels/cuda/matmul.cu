@@ -9,31 +9,22 @@
 namespace hone::cuda {
 namespace {
 
-// The input as the product's kernels take it. Rounding follows the norm, so both become passes of
-// their own when a matrix rounds its input.
-void prepare_input(Context& context, Product& product) {
+// Rounds the tokens of a matrix that wants it, the norm on the way.
+void round_input(Context& context, Product& product) {
   if (!product.weight[0].quantize_input || product.tokens == 0) return;
   const int64_t count = product.tokens * product.columns;
   auto* const values = reinterpret_cast<float*>(
       context.rounded.reserve(sizeof(float) * static_cast<size_t>(count + product.tokens)));
-  if (product.norm.weight) {
-    rms_norm(reinterpret_cast<BackendContext&>(context), {.x = product.x,
-                                                          .weight = product.norm.weight,
-                                                          .out = values,
-                                                          .rows = product.tokens,
-                                                          .dim = product.columns,
-                                                          .eps = product.norm.eps});
-    product.x = values;
-    product.norm = {};
-  }
   const WeightView& weight = product.weight[0];
   round_tokens(context, {.x = product.x,
+                         .norm = product.norm,
                          .values = values,
                          .steps = values + count,
                          .tokens = product.tokens,
                          .columns = product.columns,
                          .fp8 = weight.packed_bits == 0 && weight.type == DType::kF8E4M3});
   product.x = values;
+  product.norm = {};
   product.token_scale = values + count;
 }
 
@@ -67,6 +58,11 @@ void make_dense(Context& context, Product& product) {
   }
 }
 
+void gemm_of_dense(Context& context, Product& product) {
+  if (!gemm_rounds(context, product)) round_input(context, product);
+  gemm(context, product);
+}
+
 // Kernels may read weights before those ahead have ended; here these weights are what they write.
 void gemm_of_sparse(Context& context, Product& product) {
   make_dense(context, product);
@@ -76,14 +72,15 @@ void gemm_of_sparse(Context& context, Product& product) {
     bool& to;
     bool before;
   } apart(context.stream.overlap);
-  gemm(context, product);
+  gemm_of_dense(context, product);
 }
 
 void run(Context& context, Product product) {
-  prepare_input(context, product);
   if (product.tokens > kMatvecTokens && !context.exact) {
-    return product.weight[0].index ? gemm_of_sparse(context, product) : gemm(context, product);
+    return product.weight[0].index ? gemm_of_sparse(context, product)
+                                   : gemm_of_dense(context, product);
   }
+  round_input(context, product);
   for (int64_t t = 0; t < product.tokens; t += kMatvecTokens) {
     matvec(context, some_tokens(product, t, std::min(kMatvecTokens, product.tokens - t)));
   }

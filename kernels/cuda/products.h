@@ -35,16 +35,22 @@ void matvec(Context& context, const Product& product);  // matvec.cu
 // to the same 16 bits (F32 weights: nothing is rounded).
 void gemm(Context& context, const Product& product);  // gemm.cu
 
-// quantize_input (W8A8): each token rounded to int8 (step = largest / 127.5) or fp8 (largest /
-// 448). values: [tokens, columns] whole numbers or fp8 values, as f32; steps: [tokens]. A token
-// with a NaN or an infinity: values 0, step NaN.
+// Whether gemm rounds the tokens of quantize_input itself, to the bytes that the product
+// multiplies; else they come rounded, with their token_scale.
+bool gemm_rounds(const Context& context, const Product& product);
+
+// quantize_input (W8A8): each token, normalised where there is a norm, rounded to int8 (step =
+// largest / 127.5) or fp8 (largest / 448). A token with a NaN or an infinity: values 0, step NaN.
 struct RoundTokensArgs {
   const float* x;
-  float* values;
-  float* steps;
+  InputNorm norm = {};
+  float* values = nullptr;   // [tokens, columns] whole numbers or fp8 values, as f32; may be x
+  uint8_t* codes = nullptr;  // or int8 and E4M3, [tokens, code_stride]: words turned as in rows of
+  int64_t code_stride = 0;   // weights (weights.h), padding 0; a multiple of 64
+  float* steps;              // [tokens]
   int64_t tokens;
   int64_t columns;
-  bool fp8;
+  int64_t fp8 = 0;  // 1: not to int8. No byte of a kernel's argument is padding.
 };
 void round_tokens(Context& context, const RoundTokensArgs& args);  // round_tokens.cu
 

@@ -2,6 +2,7 @@
 // element over the step that this gives.
 #include "kernels/cuda/cuda_ops.h"
 #include "kernels/cuda/products.h"
+#include "kernels/cuda/row_part.cuh"
 #include "kernels/cuda/rows.cuh"
 
 namespace hone::cuda {
@@ -31,53 +32,104 @@ __device__ __forceinline__ float block_max(float v, float (&scratch)[simt::kWarp
   return simt::warp_max(scratch[simt::lane_id() % (kThreads / simt::kWarpSize)]);
 }
 
+// What to_fp8 gives, as its byte: its fields are those of a float 2^120 times smaller.
+__device__ __forceinline__ uint32_t fp8_code(float value) {
+  return simt::bits<uint32_t>(fabsf(value) * 0x1p-120f) >> 20 |
+         (simt::bits<uint32_t>(value) >> 24 & 0x80u);
+}
+__device__ __forceinline__ uint32_t int8_code(float value) {
+  return static_cast<uint32_t>(static_cast<int>(value)) & 0xffu;
+}
+
+// Column c of a row whose words are turned as those of placed rows of bytes.
+__device__ __forceinline__ int64_t turned(int64_t c) {
+  const int64_t word = c / 4 % 16;
+  return c / 64 * 64 + (word % 4 * 4 + word / 4) * 4 + c % 4;
+}
+
 // x may be values: a thread writes what it alone reads.
-template <int kWidth>
-__global__ void __launch_bounds__(kThreads)
-    round_tokens_kernel(const float* input, float* output, float* steps, int64_t columns,
-                        bool fp8) {
+template <bool kCodes, int kWidth>
+__global__ void __launch_bounds__(kThreads, 4) round_tokens_kernel(RoundTokensArgs args) {
+  SIMT_SHARED(squares, double[simt::kWarpSize]);
   SIMT_SHARED(scratch, float[simt::kWarpSize]);
+  using Vector = simt::Vec<float, kWidth>;
   const float not_finite = simt::bits<float>(0x7f800000u);  // infinity, also for a NaN
   simt::start_next();
   simt::wait_for_previous();
-  const float* const x = input + blockIdx.x * columns;
-  float* const values = output + blockIdx.x * columns;
-  const int64_t first = int64_t{threadIdx.x} * kWidth, stride = int64_t{kThreads} * kWidth;
+  const RowPart<kWidth> part({args.x, args.columns}, blockIdx.x);
+
+  float factor = 1;
+  if (args.norm.weight) {
+    double square = 0;
+    part.each([&](int64_t, const Vector& v) {
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) square += static_cast<double>(v[e]) * v[e];
+    });
+    square = simt::block_sum(square, squares) / static_cast<double>(args.columns);
+    factor = static_cast<float>(1 / sqrt(square + args.norm.eps));
+  }
+  const auto normalised = [&](int64_t c, Vector v) {
+    if (!args.norm.weight) return v;
+    const auto weight = simt::load<kWidth>(args.norm.weight + c);
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) v[e] = v[e] * factor * weight[e];
+    return v;
+  };
 
   float largest = 0;
-  for (int64_t c = first; c < columns; c += stride) {
-    const auto v = simt::load<kWidth>(x + c);
+  part.each([&](int64_t c, const Vector& input) {
+    const Vector v = normalised(c, input);
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
       const float magnitude = fabsf(v[e]);
       if (!(magnitude <= largest)) largest = magnitude < not_finite ? magnitude : not_finite;
     }
-  }
+  });
   largest = block_max(largest, scratch);
 
   const bool finite = largest < not_finite;
-  float step = largest / (fp8 ? 448.0f : 127.5f);
+  float step = largest / (args.fp8 ? 448.0f : 127.5f);
   if (step == 0) step = 0x1p-23f;
-  for (int64_t c = first; c < columns; c += stride) {
-    auto v = simt::load<kWidth>(x + c);
+  uint8_t* const codes = args.codes + blockIdx.x * args.code_stride;
+  part.each([&](int64_t c, const Vector& input) {
+    Vector v = normalised(c, input);
+    uint32_t code = 0;  // of all, the first lowest
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) {
       const float scaled = v[e] / step;
-      v[e] = finite ? (fp8 ? to_fp8(scaled) : to_int8(scaled)) : 0.0f;
+      v[e] = finite ? (args.fp8 ? to_fp8(scaled) : to_int8(scaled)) : 0.0f;
+      if constexpr (kCodes) code |= (args.fp8 ? fp8_code(v[e]) : int8_code(v[e])) << 8 * e;
     }
-    simt::store(values + c, v);
+    if constexpr (!kCodes)
+      simt::store(args.values + blockIdx.x * args.columns + c, v);
+    else if constexpr (kWidth == 1)
+      codes[turned(c)] = static_cast<uint8_t>(code);
+    else
+      *reinterpret_cast<uint32_t*>(codes + turned(c)) = code;
+  });
+  if constexpr (kCodes) {
+    for (int64_t c = args.columns + threadIdx.x; c < args.code_stride; c += kThreads) {
+      codes[turned(c)] = 0;
+    }
   }
-  if (threadIdx.x == 0) steps[blockIdx.x] = finite ? step : simt::bits<float>(0x7fffffffu);
+  if (threadIdx.x == 0) {
+    args.steps[blockIdx.x] = finite ? step : simt::bits<float>(0x7fffffffu);
+  }
+}
+
+template <bool kCodes>
+void launch_round(Context& context, const RoundTokensArgs& args) {
+  const bool wide = args.columns % 4 == 0 && aligned16(args.x) && aligned16(args.norm.weight) &&
+                    aligned16(args.values);
+  simt::launch(wide ? round_tokens_kernel<kCodes, 4> : round_tokens_kernel<kCodes, 1>,
+               {static_cast<unsigned>(args.tokens)}, {kThreads}, 0, context.stream, args);
 }
 
 }  // namespace
 
 void round_tokens(Context& context, const RoundTokensArgs& args) {
   if (args.tokens == 0) return;
-  const bool wide = args.columns % 4 == 0 && aligned16(args.x) && aligned16(args.values);
-  simt::launch(wide ? round_tokens_kernel<4> : round_tokens_kernel<1>,
-               {static_cast<unsigned>(args.tokens)}, {kThreads}, 0, context.stream, args.x,
-               args.values, args.steps, args.columns, args.fp8);
+  args.codes ? launch_round<true>(context, args) : launch_round<false>(context, args);
 }
 
 }  // namespace hone::cuda

@@ -77,7 +77,8 @@ class GemmLibrary {
  public:
   virtual ~GemmLibrary() = default;
   // out[t, r] = factor * sum_c x[t, c] * weight[r, c] + bias[r] + add[t, r], f32 sums. x and weight
-  // have 16-bit floats of `type` (F16 or BF16) or f32; strides count elements; add may be out.
+  // have 16-bit floats of `type` (F16 or BF16), f32 or, where multiplies_fp8(), E4M3; strides count
+  // elements; add may be out.
   struct Product {
     DType type;
     const void* x;       // [tokens, columns]
@@ -92,6 +93,7 @@ class GemmLibrary {
   };
   // False where the library has no kernel for such a product; it is asked once for each shape.
   virtual bool multiply(simt::Stream stream, const Product& product) = 0;
+  virtual bool multiplies_fp8() const { return false; }
   // int8 x int8 -> int32, exact.
   struct IntegerProduct {
     const int8_t* x;

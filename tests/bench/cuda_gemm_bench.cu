@@ -128,6 +128,7 @@ constexpr Kind kKinds[] = {
     {"bf16", DType::kBF16, 0, 0, false},       {"f16", DType::kF16, 0, 0, false},
     {"int8 g128", DType::kI8, 0, 128, false},  {"int4 g128", DType::kI32, 4, 128, false},
     {"fp8 row", DType::kF8E4M3, 0, -1, false}, {"W8A8", DType::kI8, 0, -1, true},
+    {"W8A8 fp8", DType::kF8E4M3, 0, -1, true},
 };
 
 WeightView random_weight(const Kind& kind, int64_t rows, int64_t columns) {
@@ -199,27 +200,18 @@ double product(Bench& bench, const Shape& s, const Kind& kind) {
   }
   if (s.residual) p.residual = p.out[0];
   auto* const values = random_array<float>(t * (s.columns + 1), Fill::kF32);
-  auto& opaque = reinterpret_cast<BackendContext&>(bench.context);
   const double seconds = time_of(bench, 4, [&](int) {
     Product call = p;
-    if (kind.quantize_input) {  // as matmul.cu does
-      if (call.norm.weight) {
-        rms_norm(opaque, {.x = call.x,
-                          .weight = call.norm.weight,
-                          .out = values,
-                          .rows = t,
-                          .dim = s.columns,
-                          .eps = 1e-5});
-        call.x = values;
-        call.norm = {};
-      }
-      round_tokens(bench.context, {.x = call.x,
+    if (kind.quantize_input && (t <= kMatvecTokens || !gemm_rounds(bench.context, call))) {
+      round_tokens(bench.context, {.x = call.x,  // as matmul.cu does
+                                   .norm = call.norm,
                                    .values = values,
                                    .steps = values + t * s.columns,
                                    .tokens = t,
                                    .columns = s.columns,
-                                   .fp8 = false});
+                                   .fp8 = kind.type == DType::kF8E4M3});
       call.x = values;
+      call.norm = {};
       call.token_scale = values + t * s.columns;
     }
     t <= kMatvecTokens ? matvec(bench.context, call) : gemm(bench.context, call);

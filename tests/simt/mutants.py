@@ -83,7 +83,7 @@ MUTANTS = [
      "token <= x.rows && row < weight.rows) write(result, token, row, sums"),
     ("dense", "gemm", False, "tile row beyond the matrix is read", None,
      "row + r < from.rows", "row + r <= from.rows"),
-    ("gemm", "gemm", False, "words of int8 tokens in the order of the columns", None,
+    ("round_tokens", "gemm", False, "words of int8 tokens in the order of the columns", None,
      "(word % 4 * 4 + word / 4) * 4", "word * 4"),
     ("gemm_few", "gemm", False, "no fences before the block is counted",
      "kernels/cuda/gemm_few_sums.cuh", "  thread_fence();\n  sync_block();\n", "  sync_block();\n"),
