@@ -6,8 +6,8 @@
 #   scripts/gpu_check.sh [--quick] [--budget SECONDS] [--out DIR] [--programs DIR] [--models DIR]...
 #                        [--llama-bench PROGRAM MODEL.gguf]
 # Needs the CUDA toolkit, a C++20 compiler and python3 (with torch for the peers, with its cmake
-# where there is no other). The programs are built where Debian's packages are installed, or taken
-# from what scripts/gpu_bundle made elsewhere (--programs). --models: more models whose tokens are
+# where there is no other). The programs are built where Debian's packages are installed or can be, or
+# taken from what scripts/gpu_bundle made elsewhere (--programs). --models: more models whose tokens are
 # compared. --budget: what does not fit so many seconds, 510 or, with --quick, 170, is left out.
 # DIR, build/gpu by default, gets log.txt, all that is said, as it comes, and report.json and
 # report.md, anew after each step: whatever ends the run, what was measured before is there.
@@ -125,12 +125,17 @@ build() {
     cmake -S "$source" -B "$folder" "$@" && cmake --build "$folder" -j "$(nproc)" --target $targets' _ \
     "$source" "$folder" "$targets" "${generator[@]}" "-DHONE_CUDA_ARCHITECTURES=$capability-real" "$@"
 }
+has_packages() { [ -f /usr/include/CLI/CLI.hpp ] && [ -f /usr/include/hwy/highway.h ]; }
+if [ -z "$programs" ] && ! has_packages && command -v apt-get >/dev/null &&
+  { [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; }; then
+  step packages 60 bash -c 'timeout 50 scripts/setup || echo "not to be had here"'
+fi
 device=build/gpu-device
 build build_tests tests/cuda/device $device \
   "cuda_device_check matvec_bench attention_bench gemm_bench" &
 builds=(build/gpu-build_tests.txt)
-if [ -z "$programs" ] && [ -f /usr/include/CLI/CLI.hpp ] && [ -f /usr/include/hwy/highway.h ]; then
-  build build_programs . build/gpu-programs "hone-generate hone-benchmark hone_cuda" \
+if [ -z "$programs" ] && has_packages; then
+  build build_programs . build/gpu-programs "hone-generate hone-benchmark hone-fuse-check hone_cuda" \
     -DHONE_CUDA=ON -DHONE_TESTS=OFF &
   builds+=(build/gpu-build_programs.txt)
   programs=$PWD/build/gpu-programs
@@ -147,6 +152,7 @@ libraries=(env "LD_LIBRARY_PATH=$programs/lib:$toolkit/lib64:${LD_LIBRARY_PATH:-
 if [ -x "$generate" ]; then
   step tokens 120 "${libraries[@]}" \
     bash tests/cuda/device/compare_tokens.sh "$programs/bin" testdata "${models[@]}"
+  step fused 60 "${libraries[@]}" "$programs/bin/hone-fuse-check" testdata/tiny-qwen3 --device cuda
 else
   skip tokens "no hone-generate"
 fi
