@@ -7,6 +7,7 @@
 #include <cstring>
 #include <numeric>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -174,17 +175,21 @@ class CudaBackend final : public Backend {
     fill_zero(context_.stream, sweep_.reserve(bytes), bytes);
   }
 
-  // What `ops` want of each scratch memory, and do not have.
-  std::array<size_t, 7> counted(const std::function<void()>& ops) {
+  // Of each scratch memory.
+  using ScratchBytes =
+      std::array<size_t, std::tuple_size_v<decltype(std::declval<Context&>().scratches())>>;
+
+  // What `ops` want of it, and do not have.
+  ScratchBytes counted(const std::function<void()>& ops) {
     struct Count {
       explicit Count(Context& of) : context(of) {
         context.stream.dry = true;
         for (Scratch* scratch : context.scratches()) scratch->begin_count();
       }
       ~Count() { end(); }
-      std::array<size_t, 7> end() {
+      ScratchBytes end() {
         context.stream.dry = false;
-        std::array<size_t, 7> bytes;
+        ScratchBytes bytes;
         std::ranges::transform(context.scratches(), bytes.begin(), &Scratch::end_count);
         return bytes;
       }

@@ -144,8 +144,7 @@ std::unique_ptr<Backend> open_last(const LoadedModel& model, const Graph& graph,
                                          : open_or_throw(options.device, options.threads);
   if (options.ranks) join_devices(*backend, *options.ranks);
   if (backend->shares_host_memory()) return backend;
-  backend->set_exact(options.compute ==
-                     Compute::kF32);  // ops of either kind take their own scratch
+  backend->set_exact(options.compute == Compute::kF32);  // which scratch ops take depends on it
   const Fitting fitting(model, graph, host, options, *backend);
   const bool may_leave = options.device == "auto" && !options.gpu_layers;
   if (may_leave ? fitting.fits_with_room(layers) : fitting.fits(layers)) return backend;
