@@ -100,13 +100,13 @@ MUTANTS = [
      "    if (lane_id() == 0) counters[tile] = 0;\n", ""),
     ("matvec", "matvec", False, "2:4 integers all take the scale of their segment's first group",
      "kernels/cuda/matvec_sums.cuh",
-     "column += 2 * kBlockColumns;\n      if (column >= args.group) {\n        column = 0;\n        ++group;",
-     "column += 2 * kBlockColumns;\n      if (column >= args.group) {\n        column = 0;"),
+     "column += kBlockColumns;\n        if (column >= args.group) {\n          column = 0;\n          ++group;",
+     "column += kBlockColumns;\n        if (column >= args.group) {\n          column = 0;"),
     ("sparse", "gemm", False, "2:4 integers that were not kept are 0, whatever the zero point", None,
      "quadruple<kForm>(from.matrix, row, column, zero)",
      "quadruple<kForm>(from.matrix, row, column, 0 * zero)"),
     ("sparse", "gemm", False, "positions of the lower rows for all", None,
-     "(in_tile / 8 * 16 + quad / 4 * 4)", "(quad / 4 * 4)"),
+     "index >> (in_tile / 8 * 16 + lane * 4)", "index >> (lane * 4)"),
     ("place", "place", False, "words of 2:4 integers in stored order", None,
      "(kParted ? e % kHalf * 2 + e / kHalf : e)", "e"),
     ("place", "place", False, "columns that were not kept are 0, whatever the zero point", None,
@@ -114,9 +114,9 @@ MUTANTS = [
     ("place", "place", True, "the index of rows beyond the last is read", None,
      "row < from.rows && quad", "quad"),
     ("rope", "rope_kv", False, "no barrier after the angles", None,
-     "  sync_block();\n\n  int64_t head", "\n  int64_t head"),
+     "  sync_block();\n\n  const int64_t number", "\n  const int64_t number"),
     ("rope", "rope_kv", False, "written in place before other lanes have read", None,
-     "    sync_warp();  // every lane has read what others now write\n", ""),
+     "  sync_warp();  // every lane has read what others now write\n", ""),
     ("rope", "rope_kv", False, "no wait_for_previous", None, "  wait_for_previous();\n", ""),
     ("rope", "rope_kv", False, "the second half turns the wrong way", None,
      "first ? -turn[1] : turn[1]", "first ? turn[1] : -turn[1]"),
@@ -150,18 +150,29 @@ def commands(build):
     return compile_, link
 
 
-def plant(mutant, tree):
-    """The folder `tree` gets the changed file; what is compiled, and its name in a link command."""
-    kernel, _, _, what, file, old, new = mutant
-    source = f"kernels/cuda/{kernel}.cu"
-    text = (ROOT / (file or source)).read_text()
+def source_of(mutant):
+    return f"kernels/cuda/{mutant[0]}.cu"
+
+
+def place_of(mutant):
+    """The file to change, and its text, in which the mutant's stands once."""
+    kernel, _, _, what, file, old, _ = mutant
+    place = file or source_of(mutant)
+    text = (ROOT / place).read_text()
     if text.count(old) != 1:
-        sys.exit(f"mutants.py: {kernel}: {what}: its text is {text.count(old)} times in "
-                 f"{file or source}; bring the table up to date")
-    changed = tree / (file or source)
+        sys.exit(f"mutants.py: {kernel}: {what}: its text is {text.count(old)} times in {place}; "
+                 "bring the table up to date")
+    return place, text
+
+
+def plant(mutant, tree):
+    """The folder `tree` gets the changed file. Returns what is compiled."""
+    *_, file, old, new = mutant
+    place, text = place_of(mutant)
+    changed = tree / place
     changed.parent.mkdir(parents=True)
     changed.write_text(text.replace(old, new))
-    return changed if file is None else ROOT / source
+    return changed if file is None else ROOT / source_of(mutant)
 
 
 def compile_mutant(command, source, tree, out):
@@ -221,6 +232,8 @@ def main():
     wanted = arguments[1] if len(arguments) > 1 else ""
     chosen = [m for m in MUTANTS if (m[2] or "--quick" not in sys.argv)
               and wanted in f"{m[0]}: {m[3]}"]
+    for mutant in MUTANTS:  # also those that are not tried now
+        place_of(mutant)
     known = commands(build)
     runs = TSAN_RUNS if "--tsan" in sys.argv else RUNS
     missed = 0
