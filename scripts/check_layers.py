@@ -25,7 +25,7 @@ KERNELS = {
     "kernels/parallel.": 0.2, "kernels/host_memory.": 0.2, "kernels/arena.h": 0.2, "kernels/probe.h": 0.2, "kernels/shared_library.h": 0.2,
     "kernels/out_of_device_memory.h": 0.2,
     "kernels/convert.h": 0.2, "kernels/tensor_view.h": 0.3, "kernels/codec/": 0.4,
-    "kernels/random.h": 0.1, "kernels/sample.h": 0.45,
+    "kernels/random.h": 0.1, "kernels/no_memory.h": 0.1, "kernels/sample.h": 0.45,
     "kernels/kv_tile.": 0.45, "kernels/ops.h": 0.5, "kernels/device_group.h": 0.5, "kernels/backend.h": 0.6, "kernels/simt/": 0.7,
     "kernels/ref/": 0.8, "kernels/cpu/": 0.8, "kernels/cuda/": 0.8,
     "kernels/open_cuda.h": 0.65, "kernels/no_cuda/": 0.8, "kernels/cuda_plugin/": 0.85,
@@ -36,7 +36,7 @@ PUBLIC_KERNELS = ("kernels/check.h", "kernels/dtype.h", "kernels/formats.h", "ke
                   "kernels/parallel.h", "kernels/kv_tile.h", "kernels/random.h", "kernels/sample.h", "kernels/ops.h", "kernels/backend.h",
                   "kernels/device_group.h", "kernels/open.h", "kernels/codec/codec.h", "kernels/probe.h",
                   "kernels/convert.h", "kernels/host_memory.h", "kernels/shared_library.h",
-                  "kernels/out_of_device_memory.h")
+                  "kernels/out_of_device_memory.h", "kernels/no_memory.h")
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)
 
 

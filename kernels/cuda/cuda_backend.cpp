@@ -46,7 +46,7 @@ class CudaBackend final : public Backend {
       : detail_(detail_of(device)), weights_(device.weight_piece) {
     context_.device = device;
     std::string fault;
-    context_.gemm = open_gemm_library(&fault);
+    context_.gemm = open_gemm_library(device, &fault);
     if (!fault.empty()) detail_ += "; " + fault + ", own kernels instead";
     const bool overlap = may_overlap(device);
     context_.stream = make_stream(overlap);  // last of what may throw: the destructor closes it

@@ -60,22 +60,9 @@ __global__ void __launch_bounds__(kRowThreads) input_kernel(InputArgs args, T* o
   simt::wait_for_previous();
   const RowPart<kWidth> part({args.x, args.columns}, blockIdx.x);
   T* const row = out + int64_t{blockIdx.x} * args.stride;
-  float factor = 1;
-  if (args.norm.weight) {
-    double square = 0;
-    part.each([&](int64_t, const Vector& v) {
-#pragma unroll
-      for (int e = 0; e < kWidth; ++e) square += static_cast<double>(v[e]) * v[e];
-    });
-    square = simt::block_sum(square, scratch) / static_cast<double>(args.columns);
-    factor = static_cast<float>(1 / sqrt(square + args.norm.eps));
-  }
-  part.each([&](int64_t c, Vector v) {
-    if (args.norm.weight) {
-      const auto weight = simt::load<kWidth>(args.norm.weight + c);
-#pragma unroll
-      for (int e = 0; e < kWidth; ++e) v[e] = v[e] * factor * weight[e];
-    }
+  const RowNorm<kWidth> normalised(args.norm, part, args.columns, scratch);
+  part.each([&](int64_t c, const Vector& input) {
+    const Vector v = normalised(c, input);
     simt::Vec<T, kWidth> rounded;
 #pragma unroll
     for (int e = 0; e < kWidth; ++e) rounded[e] = to_input<T>(v[e]);

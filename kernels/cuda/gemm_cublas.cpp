@@ -172,10 +172,10 @@ using Handle = std::unique_ptr<std::remove_pointer_t<cublasLtHandle_t>, CloseHan
 
 class Cublas final : public GemmLibrary {
  public:
-  explicit Cublas(Handle handle)
+  Cublas(const DeviceInfo& device, Handle handle)
       : handle_(std::move(handle)),
         workspace_(allocate_device(kWorkspaceBytes)),
-        fp8_(architecture() >= kFirstWithFp8) {}
+        fp8_(device.architecture >= kFirstWithFp8) {}
   Cublas(const Cublas&) = delete;
   Cublas& operator=(const Cublas&) = delete;
   ~Cublas() override { release_device(workspace_); }
@@ -209,14 +209,6 @@ class Cublas final : public GemmLibrary {
   }
 
   static constexpr int kFirstWithFp8 = 89;
-  static int architecture() {
-    int device = 0, major = 0, minor = 0;
-    const bool known =
-        cudaGetDevice(&device) == cudaSuccess &&
-        cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess &&
-        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) == cudaSuccess;
-    return known ? 10 * major + minor : 0;
-  }
 
   Handle handle_;
   void* workspace_;
@@ -226,14 +218,14 @@ class Cublas final : public GemmLibrary {
 
 }  // namespace
 
-std::unique_ptr<GemmLibrary> open_gemm_library(std::string* why) {
+std::unique_ptr<GemmLibrary> open_gemm_library(const DeviceInfo& device, std::string* why) {
   cublasLtHandle_t handle = nullptr;
   const cublasStatus_t status = cublasLtCreate(&handle);
   if (status != CUBLAS_STATUS_SUCCESS) {
     *why = std::string("cuBLASLt does not open: ") + cublasLtGetStatusString(status);
     return nullptr;
   }
-  return std::make_unique<Cublas>(Handle(handle));
+  return std::make_unique<Cublas>(device, Handle(handle));
 }
 
 }  // namespace hone::cuda

@@ -57,24 +57,7 @@ __global__ void __launch_bounds__(kThreads, 4) round_tokens_kernel(RoundTokensAr
   simt::start_next();
   simt::wait_for_previous();
   const RowPart<kWidth> part({args.x, args.columns}, blockIdx.x);
-
-  float factor = 1;
-  if (args.norm.weight) {
-    double square = 0;
-    part.each([&](int64_t, const Vector& v) {
-#pragma unroll
-      for (int e = 0; e < kWidth; ++e) square += static_cast<double>(v[e]) * v[e];
-    });
-    square = simt::block_sum(square, squares) / static_cast<double>(args.columns);
-    factor = static_cast<float>(1 / sqrt(square + args.norm.eps));
-  }
-  const auto normalised = [&](int64_t c, Vector v) {
-    if (!args.norm.weight) return v;
-    const auto weight = simt::load<kWidth>(args.norm.weight + c);
-#pragma unroll
-    for (int e = 0; e < kWidth; ++e) v[e] = v[e] * factor * weight[e];
-    return v;
-  };
+  const RowNorm<kWidth> normalised(args.norm, part, args.columns, squares);
 
   float largest = 0;
   part.each([&](int64_t c, const Vector& input) {

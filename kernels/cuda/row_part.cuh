@@ -2,6 +2,7 @@
 // in registers; what does not fit is read again.
 #pragma once
 
+#include "kernels/ops.h"
 #include "kernels/simt/device.h"
 
 namespace hone::cuda {
@@ -66,6 +67,38 @@ class RowPart {
   RowInput args_;
   int64_t first_;
   Vector kept_[kKept];
+};
+
+// What a product's norm makes of a row of `columns`, if there is one. All threads of the block make
+// it together. Statistics as in norm.cu.
+template <int kWidth>
+class RowNorm {
+ public:
+  using Vector = simt::Vec<float, kWidth>;
+
+  __device__ __forceinline__ RowNorm(const InputNorm& norm, const RowPart<kWidth>& part,
+                                     int64_t columns, double (&scratch)[simt::kWarpSize])
+      : weight_(norm.weight) {
+    if (!weight_) return;
+    double square = 0;
+    part.each([&](int64_t, const Vector& v) {
+#pragma unroll
+      for (int e = 0; e < kWidth; ++e) square += static_cast<double>(v[e]) * v[e];
+    });
+    square = simt::block_sum(square, scratch) / static_cast<double>(columns);
+    factor_ = static_cast<float>(1 / sqrt(square + norm.eps));
+  }
+  __device__ __forceinline__ Vector operator()(int64_t column, Vector v) const {
+    if (!weight_) return v;
+    const auto weight = simt::load<kWidth>(weight_ + column);
+#pragma unroll
+    for (int e = 0; e < kWidth; ++e) v[e] = v[e] * factor_ * weight[e];
+    return v;
+  }
+
+ private:
+  const float* weight_;
+  float factor_ = 1;
 };
 
 }  // namespace hone::cuda

@@ -105,6 +105,6 @@ class GemmLibrary {
   virtual bool multiply(simt::Stream stream, const IntegerProduct& product) = 0;
 };
 // Null where there is none; *why: where it should be and does not open.
-std::unique_ptr<GemmLibrary> open_gemm_library(std::string* why);
+std::unique_ptr<GemmLibrary> open_gemm_library(const DeviceInfo& device, std::string* why);
 
 }  // namespace hone::cuda

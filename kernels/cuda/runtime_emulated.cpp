@@ -128,6 +128,8 @@ std::unique_ptr<Recording> record(simt::Stream, const std::function<void()>& wor
   return std::make_unique<EmulatedRecording>(std::move(noted));
 }
 
-std::unique_ptr<GemmLibrary> open_gemm_library(std::string*) { return nullptr; }
+std::unique_ptr<GemmLibrary> open_gemm_library(const DeviceInfo&, std::string*) {
+  return nullptr;
+}
 
 }  // namespace hone::cuda

@@ -1,16 +1,11 @@
 #include "kernels/cuda/scratch.h"
 
 #include <algorithm>
-#include <cstdint>
 
 #include "kernels/cuda/runtime.h"
+#include "kernels/no_memory.h"
 
 namespace hone::cuda {
-namespace {
-
-constexpr uintptr_t kNoMemory = uintptr_t{1} << 40;  // aligned as memory is
-
-}  // namespace
 
 size_t Scratch::end_count() {
   counts_ = false;
@@ -23,7 +18,7 @@ size_t Scratch::block_for(size_t bytes) const { return std::max(bytes, 2 * bytes
 std::byte* Scratch::reserve(size_t bytes) {
   if (counts_) {
     most_ = std::max(most_, bytes);
-    return reinterpret_cast<std::byte*>(kNoMemory);
+    return no_memory<std::byte>();
   }
   if (bytes > bytes_ || blocks_.empty()) {
     const size_t grown = block_for(bytes);

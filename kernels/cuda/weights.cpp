@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdint>
 #include <cstring>
 
 #include "kernels/check.h"
 #include "kernels/codec/codec.h"
 #include "kernels/cuda/place.h"
 #include "kernels/cuda/placed.cuh"
+#include "kernels/no_memory.h"
 
 namespace hone::cuda {
 namespace {
@@ -271,9 +271,8 @@ size_t Loader::placed_bytes(const WeightView& host) {
 }
 
 WeightView Loader::placed_view(const WeightView& host) {
-  static constexpr uintptr_t kNoMemory = uintptr_t{1} << 40;  // aligned as memory is
   const Form form = form_of(host, range_);
-  return view_of(host, form, layout_of(host, form), reinterpret_cast<const std::byte*>(kNoMemory));
+  return view_of(host, form, layout_of(host, form), no_memory<const std::byte>());
 }
 
 WeightView Loader::place(simt::Stream stream, const WeightView& host, std::byte* memory) {

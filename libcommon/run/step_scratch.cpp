@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/kv_tile.h"
+#include "kernels/no_memory.h"
 #include "libcommon/graph/execute.h"
 #include "libcommon/graph/rewrite.h"
 
@@ -22,11 +23,6 @@ std::vector<int64_t> kinds_of_steps(int64_t most) {
   }
   tokens.push_back(most);
   return tokens;
-}
-
-template <typename T>
-T* no_memory() {
-  return reinterpret_cast<T*>(uintptr_t{1} << 40);  // aligned as memory is
 }
 
 // Calls the ops of steps of every kind.

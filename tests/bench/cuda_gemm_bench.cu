@@ -447,7 +447,7 @@ int run(int argc, char** argv) {
     return 1;
   }
   bench.context.stream = make_stream(true);
-  bench.context.gemm = open_gemm_library(&why);
+  bench.context.gemm = open_gemm_library(bench.context.device, &why);
   std::vector<int64_t> tokens, chunks;
   bool all = true, wants_gemm = false, wants_small = false, wants_launches = false,
        wants_place = false;
