@@ -2,13 +2,16 @@
 """Checks the code that nvcc made of the CUDA kernels for every architecture: registers, spills, and
 that the instructions a kernel was written for are there. A kernel can be right and yet load byte
 by byte; only its code shows that. Reads what the build keeps beside the plug-in (the PTX and cubin
-of each file and architecture); no GPU, no other tool of the toolkit.
+of each file and architecture); needs no GPU.
+
+Where nvdisasm of the toolkit is there it reads the machine code (SASS), too.
 
     scripts/check_cuda_code.py [CODE_DIR] [--list]     build/release/kernels/cuda/code
 
 --list: a table, a row for each kernel, of registers and bytes of local memory.
 """
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -26,9 +29,9 @@ DEPENDENT_LAUNCH = [r"griddepcontrol\.wait", r"griddepcontrol\.launch_dependents
 # Of kernels that read fp8, from 89 on.
 FP8_KERNELS, FP8 = r"(matvec|few)\w*_kernel<\(Form\)[49]", r"cvt\.rn\.f16x2\.e4m3x2"
 
-# Kernel (as demangled, without "hone::cuda::"), most registers a thread may have, instructions, and
-# bytes of spills on architectures that it is not tuned for (all but Hopper), where there are few. The
-# first row that matches holds. 65536 / (registers * threads) blocks fit a multiprocessor.
+# Kernel (as demangled, without "hone::cuda::"), most registers a thread may have, instructions. The
+# first row that matches holds. 65536 / (registers * threads) blocks fit a multiprocessor. No kernel
+# spills.
 KERNELS = [
     # Elementwise: 256 threads, bound by memory; the wide form moves 16 bytes at a time.
     (r"(add_bias|gather_rows)_kernel<4>", 32, [VECTOR_LOAD, VECTOR_STORE]),
@@ -63,24 +66,38 @@ KERNELS = [
     (r"float_kernel", 48, [r"fma\.rn\.f32"]),
     # Weights streamed through shared memory into tensor cores.
     (r"matvec_f32_kernel", 64, [r"fma\.rn\.f32"]),
-    (r"matvec(_split)?_kernel<\(Form\)[5-9]", 176, [CP_ASYNC, r"mma\.sp"]),
-    (r"matvec_split_kernel", 176, [CP_ASYNC, MMA_16]),
-    (r"matvec_kernel", 144, [CP_ASYNC, MMA_16], 24),
+    (r"matvec_kernel<\(Form\)[5-9]", 128, [CP_ASYNC, r"mma\.sp"]),
+    (r"matvec_kernel", 128, [CP_ASYNC, MMA_16]),  # two blocks of 256 threads
+    (r"matvec_split_kernel<\(Form\)[5-9]", 160, [CP_ASYNC, r"mma\.sp"]),
+    (r"matvec_split_kernel", 160, [CP_ASYNC, MMA_16]),
     (r"(expand|embed_sparse)_kernel", 48, [VECTOR_LOAD]),
     (r"expand_codes_kernel", 40, [VECTOR_STORE]),
     (r"embed_codes_kernel", 32, []),
     (r"few_kernel", 255, [CP_ASYNC, MMA_16]),
     # Attention: a block fills a multiprocessor.
     (r"decode_kernel<\(DType\)", 255, [CP_ASYNC, MMA_16]),
-    (r"prefill_kernel<\(\S*Route\)0, 128", 255, [CP_ASYNC, MMA_16], 88),
-    (r"prefill_kernel<\(\S*Route\)2, 256", 255, [CP_ASYNC, MMA_16], 24),
     (r"prefill_kernel", 255, [CP_ASYNC, MMA_16]),
     # Measures what memory gives.
     (r"read_kernel", 64, [VECTOR_LOAD]),
 ]
-TUNED = 90
 # Of all kernels: arrays that registers cannot index.
 FORBIDDEN = r"\b(ld|st)\.local"
+
+# The machine's instructions for those above.
+MACHINE = {
+    VECTOR_LOAD: r"LDG\.E\S*\.128",
+    VECTOR_STORE: r"STG\.E\S*\.128",
+    MMA_16: r"HMMA\.16816\.F32",
+    MMA_8: r"IMMA\.16832\.S8\.S8",
+    r"mma\.sp": r"HMMA\.SP\.16832\.F32",
+    CP_ASYNC: r"LDGSTS\.E\.BYPASS\S*\.128",
+    LDMATRIX: r"LDSM\.16\.M88\.4",
+    r"fma\.rn\.f32": r"FFMA",
+    FP8: r"F2FP\.F16\.E4M3\.UNPACK_B",
+    DEPENDENT_LAUNCH[0]: r"ACQBULK",
+    DEPENDENT_LAUNCH[1]: r"PREEXIT",
+}
+MACHINE_FORBIDDEN = r"\b(LDL|STL)\b"
 
 
 def demangled(names):
@@ -134,22 +151,36 @@ def bodies(ptx):
     return {m[1]: m[2] for m in entry.finditer(ptx.read_text())}
 
 
-def faults_of(name, architecture, registers, local, code):
+def machine_bodies(nvdisasm, cubin):
+    """{mangled kernel: its SASS}"""
+    text = subprocess.run([nvdisasm, "-c", cubin], text=True, capture_output=True,
+                          check=True).stdout
+    parts = re.split(r"^\.text\.(\w+):$", text, flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+def wanted_of(row, name, architecture):
+    wanted = row[2] + (DEPENDENT_LAUNCH if architecture >= 90 else [])
+    return wanted + [FP8] if architecture >= 89 and re.search(FP8_KERNELS, name) else wanted
+
+
+# machine: SASS, or None.
+def faults_of(name, architecture, registers, local, code, machine):
     row = next((r for r in KERNELS if re.search(r[0], name)), None)
     if row is None:
         yield "no row in the table of scripts/check_cuda_code.py"
         return
     if registers > row[1]:
         yield f"{registers} registers, at most {row[1]}"
-    spills = row[3] if len(row) > 3 and architecture != TUNED else 0
-    if local > spills or re.search(FORBIDDEN, code):
+    if local or re.search(FORBIDDEN, code):
         yield f"{local} bytes of local memory: spills, or an array that is indexed at run time"
-    wanted = row[2] + (DEPENDENT_LAUNCH if architecture >= 90 else [])
-    if architecture >= 89 and re.search(FP8_KERNELS, name):
-        wanted = wanted + [FP8]
-    for pattern in wanted:
+    for pattern in wanted_of(row, name, architecture):
         if not re.search(pattern, code):
             yield f"no instruction {pattern}"
+        if machine is not None and not re.search(MACHINE.get(pattern, ""), machine):
+            yield f"no machine instruction {MACHINE[pattern]}"
+    if machine is not None and re.search(MACHINE_FORBIDDEN, machine):
+        yield "the machine code loads or stores local memory"
 
 
 # FILE.compute_80.sm_86.cubin was assembled from FILE.compute_80.ptx; where there is but one of
@@ -188,20 +219,23 @@ def main():
     if not cubins:
         print(f"cuda code: nothing in {code}: was it nvcc that made the objects?")
         return 1
+    nvdisasm = shutil.which("nvdisasm") or shutil.which("/usr/local/cuda/bin/nvdisasm")
     table, faults = {}, 0
     for cubin in cubins:
         architecture = architecture_of(cubin)
         ptx, found = bodies(ptx_of(cubin)), resources(cubin)
+        machine = machine_bodies(nvdisasm, cubin) if nvdisasm else {}
         for mangled, name in zip(found, demangled(found)):
             table.setdefault(name, {})[architecture] = found[mangled]
-            for fault in faults_of(name, architecture, *found[mangled], ptx[mangled]):
+            for fault in faults_of(name, architecture, *found[mangled], ptx[mangled],
+                                   machine.get(mangled)):
                 faults += 1
                 print(f"sm_{architecture} {name}: {fault}")
     if "--list" in sys.argv:
         print_table(table)
     architectures = sorted({a for row in table.values() for a in row})
     print(f"cuda code: {len(table)} kernels for {', '.join(f'sm_{a}' for a in architectures)}, "
-          f"{faults} faults")
+          f"{faults} faults" + ("" if nvdisasm else " (SASS not read: no nvdisasm)"))
     return 1 if faults else 0
 
 

@@ -93,6 +93,7 @@ __global__ void __launch_bounds__(kThreads)
   SIMT_SHARED(positions, int[S::kBlockRows + 1]);
   SIMT_SHARED(views, RowView[S::kBlockRows]);
   SIMT_SHARED(infinite, int[2]);  // whether this block of keys has some; the first such block
+  SIMT_SHARED(walk, Walk);
   std::byte* const queries = dynamic_shared<std::byte>();
   std::byte* const keys = queries + S::kPlanes * S::kQueryPlane;
   std::byte* const values = keys + S::kPlanes * S::kKeyPlane;
@@ -100,57 +101,52 @@ __global__ void __launch_bounds__(kThreads)
   std::byte* const value_stage = key_stage + S::kStage;
   start_next();
 
-  const Block block = block_of(args, S::kBlockRows);
-  for (int t = static_cast<int>(threadIdx.x); t < block.tokens; t += kThreads) {
-    sequences[t] = args.sequences[block.token0 + t];
-    positions[t] = args.positions[block.token0 + t];
+  {
+    const Block block = block_of(args, S::kBlockRows);
+    for (int t = static_cast<int>(threadIdx.x); t < block.tokens; t += kThreads) {
+      sequences[t] = args.sequences[block.token0 + t];
+      positions[t] = args.positions[block.token0 + t];
+    }
+    if (threadIdx.x == 0) {
+      infinite[0] = 0;
+      infinite[1] = kNowhere;
+      walk.block = block;
+    }
+    wait_for_previous();
+    read_queries<kRoute, kWidth>(args, block, queries);
   }
-  if (threadIdx.x == 0) {
-    infinite[0] = 0;
-    infinite[1] = kNowhere;
-  }
-  wait_for_previous();
-  read_queries<kRoute, kWidth>(args, block, queries);
 
   const RowView* const my_views = views + warp_id() * 16 * S::kRowTiles + lane_id() / 4;
   Sums<kRoute, kWidth> sums = {};
 #pragma unroll
   for (auto& tile : sums.largest) tile[0] = tile[1] = -INFINITY;
   sync_block();
-  for (int begin = 0; begin < block.tokens;) {
-    const Run run = find_run(args, sequences, positions, begin, block.tokens);
-    begin = run.end;
-    view_rows(args, block, run, positions, S::kBlockRows, views);
-    const int64_t row = static_cast<int64_t>(sequences[run.begin]) * args.kv_heads + block.kv_head;
-    const int64_t offset = row * (args.capacity / kTile) * stored.tile_bytes;
-    const std::byte* const key_cache = stored.keys + offset;
-    const std::byte* const value_cache = stored.values + offset;
-    // Blocks of keys that every row sees whole need no mask.
-    const bool whole = run.end - run.begin == block.tokens;
-    const int open_from = args.window > 0 ? run.highest - args.window + 1 : 0;
-    const int open_until = whole ? run.lowest : -1;
-
-    int first = run.first / S::kKeys * S::kKeys;
-    ask_for_rows<kRoute, kWidth>(args, stored, key_cache, first, run.highest, keys, key_stage);
+  for (int begin = 0; begin < walk.block.tokens;) {
+    {
+      const Run run = find_run(args, sequences, positions, begin, walk.block.tokens);
+      view_rows(args, walk.block, run, positions, S::kBlockRows, views);
+      if (threadIdx.x == 0) enter_run(args, stored, run, sequences[run.begin], walk);
+    }
+    sync_block();
+    int first = walk.run.first / S::kKeys * S::kKeys;
+    ask_for_rows<kRoute, kWidth>(args, stored, walk, stored.keys, first, keys, key_stage);
     if constexpr (S::kStaged) {
-      ask_for_rows<kRoute, kWidth>(args, stored, value_cache, first, run.highest, values,
-                                   value_stage);
+      ask_for_rows<kRoute, kWidth>(args, stored, walk, stored.values, first, values, value_stage);
     }
 #pragma unroll 1
-    for (; first <= run.highest; first += S::kKeys) {
+    for (; first <= walk.run.highest; first += S::kKeys) {
       const int next = first + S::kKeys;
       // Keys.
       if constexpr (S::kStaged) {
         cp_async_wait<1>();
-        convert_rows<kRoute, kWidth>(args, stored, key_cache, first, run.highest, key_stage, keys);
-        ask_for_rows<kRoute, kWidth>(args, stored, key_cache, next, run.highest, keys, key_stage);
+        convert_rows<kRoute, kWidth>(args, stored, walk, stored.keys, first, key_stage, keys);
+        ask_for_rows<kRoute, kWidth>(args, stored, walk, stored.keys, next, keys, key_stage);
       } else {
         cp_async_wait<0>();
       }
       sync_block();  // keys are there; values are no longer read
       if constexpr (!S::kStaged) {
-        ask_for_rows<kRoute, kWidth>(args, stored, value_cache, first, run.highest, values,
-                                     value_stage);
+        ask_for_rows<kRoute, kWidth>(args, stored, walk, stored.values, first, values, value_stage);
       }
       Scores<kRoute, kWidth> s = {};
       multiply_keys<kRoute, kWidth>(queries, keys, s);
@@ -161,23 +157,23 @@ __global__ void __launch_bounds__(kThreads)
           scale = 1;
         }
       }
-      const bool masked = next - 1 > open_until || first < open_from;
+      const bool masked = next - 1 > walk.open_until || first < walk.open_from;
       if (masked) mask<kRoute, kWidth>(args.window, my_views, first, s);
       soften<kRoute, kWidth>(scale, s, sums);
+      Weights<kRoute, kWidth> weights;
+      pack_weights<kRoute, kWidth>(s, weights);
 
       // Values.
       if constexpr (S::kStaged) {
         cp_async_wait<1>();
-        convert_rows<kRoute, kWidth>(args, stored, value_cache, first, run.highest, value_stage,
-                                     values);
-        ask_for_rows<kRoute, kWidth>(args, stored, value_cache, next, run.highest, values,
-                                     value_stage);
+        convert_rows<kRoute, kWidth>(args, stored, walk, stored.values, first, value_stage, values);
+        ask_for_rows<kRoute, kWidth>(args, stored, walk, stored.values, next, values, value_stage);
       } else {
         cp_async_wait<0>();
       }
       sync_block();  // values are there; keys are no longer read
       if constexpr (!S::kStaged) {
-        ask_for_rows<kRoute, kWidth>(args, stored, key_cache, next, run.highest, keys, key_stage);
+        ask_for_rows<kRoute, kWidth>(args, stored, walk, stored.keys, next, keys, key_stage);
       }
       if (masked || S::kExact) {  // an infinity times a low half of 0 is not a number either
         if (has_infinities<kRoute, kWidth>(values)) atomic_max(&infinite[0], 1);
@@ -191,22 +187,23 @@ __global__ void __launch_bounds__(kThreads)
           }
         }
       }
-      multiply_values<kRoute, kWidth>(values, s, sums);
+      multiply_values<kRoute, kWidth>(values, weights, sums);
     }
     cp_async_wait<0>();
+    begin = walk.run.end;
     sync_block();
   }
-  write_out<kRoute, kWidth>(args, block, sums);
+  write_out<kRoute, kWidth>(args, walk.block, sums);
   if (infinite[1] == kNowhere) return;
   sync_block();
-  add_infinities(args, stored, block, S::kBlockRows, infinite[1]);
+  add_infinities(args, stored, walk.block, S::kBlockRows, infinite[1]);
 }
 
 // False where the device has too little shared memory.
 template <Route kRoute, int kWidth>
 bool launch_prefill(Context& context, const AttentionArgs& args) {
   using S = Shape<kRoute, kWidth>;
-  if (S::kBytes + 2048 > static_cast<int64_t>(context.device.shared_bytes)) return false;
+  if (S::kBytes + S::kStatic > static_cast<int64_t>(context.device.shared_bytes)) return false;
   const int64_t bytes = info(args.type).block_bytes;
   const Stored stored = {.keys = args.keys,
                          .values = args.values,

@@ -29,6 +29,7 @@ struct Shape {
   static constexpr int kQueryPlane = kBlockRows * kRowBytes;
   static constexpr int kKeyPlane = kKeys * kRowBytes;
   static constexpr int kStage = kStaged ? kKeys * kWidth * (kExact ? 4 : 2) : 0;  // as stored
+  static constexpr int kStatic = 16 * (kBlockRows + 1) + 256;  // what has a name of its own
   static constexpr int kBytes = kPlanes * (kQueryPlane + 2 * kKeyPlane) + 2 * kStage;
 };
 
@@ -57,6 +58,16 @@ struct Block {
   int kv_head;
 };
 
+// Where a block is on its walk over keys. In shared memory: sums need the registers.
+struct Walk {
+  Block block;
+  Run run;
+  int open_from;  // keys from here until open_until are seen by every row: they need no mask
+  int open_until;
+  int unused;
+  int64_t offset;  // bytes, of the run's keys and values in the cache
+};
+
 // Finds the run that begins at `begin`; every warp does so for itself.
 __device__ __forceinline__ Run find_run(const Attention& args, const int* sequences,
                                         const int* positions, int begin, int tokens) {
@@ -79,6 +90,15 @@ __device__ __forceinline__ Run find_run(const Attention& args, const int* sequen
   run.lowest = -warp_max(-run.lowest);
   if (args.window > 0 && run.lowest >= args.window) run.first = run.lowest - args.window + 1;
   return run;
+}
+
+__device__ __forceinline__ void enter_run(const Attention& args, const Stored& stored,
+                                          const Run& run, int sequence, Walk& walk) {
+  const int64_t row = static_cast<int64_t>(sequence) * args.kv_heads + walk.block.kv_head;
+  walk.offset = row * (args.capacity / kTile) * stored.tile_bytes;
+  walk.run = run;
+  walk.open_from = args.window > 0 ? run.highest - args.window + 1 : 0;
+  walk.open_until = run.end - run.begin == walk.block.tokens ? run.lowest : -1;
 }
 
 // What each row of a block sees of the run under way.
@@ -149,13 +169,15 @@ __device__ __forceinline__ void read_queries(const Attention& args, const Block&
   }
 }
 
-// Asks for kKeys rows from position `first` on; those beyond `last` become zeros. Direct: to their
-// places; else as they are stored, and a thread converts what it asked for.
+// Asks for kKeys rows from position `first` on; those beyond the run's last become zeros. Direct:
+// to their places; else as they are stored, and a thread converts what it asked for.
 template <Route kRoute, int kWidth>
 __device__ __forceinline__ void ask_for_rows(const Attention& args, const Stored& stored,
-                                             const std::byte* cache, int first, int last,
+                                             const Walk& walk, const std::byte* cache, int first,
                                              std::byte* plane, std::byte* stage) {
   using S = Shape<kRoute, kWidth>;
+  const int last = walk.run.highest;
+  cache += walk.offset;
   if constexpr (!S::kStaged) {
     constexpr int kRowChunks = S::kRowBytes / 16;
     constexpr int kStep = kThreads / kRowChunks;  // rows between a thread's chunks
@@ -244,9 +266,11 @@ __device__ __forceinline__ void convert_chunk(int type, const Vec<uint32_t, 4>& 
 // What this thread asked for, from its stage to the planes.
 template <Route kRoute, int kWidth>
 __device__ __forceinline__ void convert_rows(const Attention& args, const Stored& stored,
-                                             const std::byte* cache, int first, int last,
+                                             const Walk& walk, const std::byte* cache, int first,
                                              const std::byte* stage, std::byte* plane) {
   using S = Shape<kRoute, kWidth>;
+  const int last = walk.run.highest;
+  cache += walk.offset;
   const int chunks = kWidth << stored.log_element >> 4;
   for (int at = static_cast<int>(threadIdx.x); at < S::kKeys * chunks; at += kThreads) {
     const int row = at / chunks;

@@ -145,14 +145,18 @@ __device__ __forceinline__ void soften(float scale, Scores<kRoute, kWidth>& s,
   }
 }
 
+// Weights as operands A of products with 16 values each: high halves and, exactly, low ones.
 template <Route kRoute, int kWidth>
-__device__ __forceinline__ void multiply_values(const std::byte* values,
-                                                const Scores<kRoute, kWidth>& s,
-                                                Sums<kRoute, kWidth>& sums) {
+using Weights = uint32_t[Shape<kRoute, kWidth>::kKeys / 16][Shape<kRoute, kWidth>::kPlanes]
+                        [Shape<kRoute, kWidth>::kRowTiles][4];
+
+// At once, before anything waits: rounded to 16 bits they take half of the registers.
+template <Route kRoute, int kWidth>
+__device__ __forceinline__ void pack_weights(const Scores<kRoute, kWidth>& s,
+                                             Weights<kRoute, kWidth>& weights) {
   using S = Shape<kRoute, kWidth>;
 #pragma unroll
   for (int k = 0; k < S::kKeys / 16; ++k) {
-    uint32_t a[S::kPlanes][S::kRowTiles][4];
 #pragma unroll
     for (int tile = 0; tile < S::kRowTiles; ++tile) {
 #pragma unroll
@@ -160,13 +164,24 @@ __device__ __forceinline__ void multiply_values(const std::byte* values,
         const float* const w = &s[tile][2 * k + i / 2][i % 2 * 2];
         if constexpr (S::kExact) {
           const SplitPair pair = split_pair(w[0], w[1]);
-          a[0][tile][i] = pair.high;
-          a[1][tile][i] = pair.low;
+          weights[k][0][tile][i] = pair.high;
+          weights[k][1][tile][i] = pair.low;
         } else {
-          a[0][tile][i] = f16x2_pack(w[0], w[1]);
+          weights[k][0][tile][i] = f16x2_pack(w[0], w[1]);
         }
       }
     }
+  }
+}
+
+template <Route kRoute, int kWidth>
+__device__ __forceinline__ void multiply_values(const std::byte* values,
+                                                const Weights<kRoute, kWidth>& weights,
+                                                Sums<kRoute, kWidth>& sums) {
+  using S = Shape<kRoute, kWidth>;
+#pragma unroll
+  for (int k = 0; k < S::kKeys / 16; ++k) {
+    const auto& a = weights[k];
 #pragma unroll
     for (int step = 0; step < kWidth / 16; ++step) {
       uint32_t b[2][2], low[2][2];

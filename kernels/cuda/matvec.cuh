@@ -66,11 +66,12 @@ __global__ void __launch_bounds__(kStrips* kWarpSize) matvec_kernel(MatvecArgs a
   start_next();
   wait_for_previous();
 
-  // Activations of this strip.
+  // Activations of this strip. Scales of words leave registers for few loads at once.
+  constexpr int kBatch = kScaling == Scaling::kWord ? 2 : 4;
   float inverse[kTokenTiles] = {};
   for (int token = 0; token < args.tokens; ++token) {
     float sum;
-    const float undo = prepare<F, 4>(args, strip, token, fragments, &sum);
+    const float undo = prepare<F, kBatch>(args, strip, token, fragments, &sum);
     if (lane_id() == 0) squares[warp * args.tokens + token] = sum;
 #pragma unroll
     for (int n = 0; n < kTokenTiles; ++n) {

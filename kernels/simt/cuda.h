@@ -266,7 +266,12 @@ SIMT_DEVICE uint32_t f16x2_sub(uint32_t a, uint32_t b) {
 }
 
 SIMT_DEVICE float fast_exp(float x) { return __expf(x); }
-SIMT_DEVICE float fast_exp2(float x) { return exp2f(x); }
+// Of results that are not normal floats 0: exp2f would scale back and forth for their sake.
+SIMT_DEVICE float fast_exp2(float x) {
+  float r;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(x));
+  return r;
+}
 SIMT_DEVICE float fast_rsqrt(float x) { return rsqrtf(x); }
 
 // ---- host side ----

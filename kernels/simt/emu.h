@@ -9,6 +9,7 @@
 #include <bit>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -382,7 +383,10 @@ inline uint32_t f16x2_from_f8(uint32_t pair) {
 }
 
 inline float fast_exp(float x) { return std::exp(x); }
-inline float fast_exp2(float x) { return std::exp2(x); }
+inline float fast_exp2(float x) {
+  const float r = std::exp2(x);
+  return r < std::numeric_limits<float>::min() ? 0.0f : r;
+}
 inline float fast_rsqrt(float x) { return 1.0f / std::sqrt(x); }
 
 struct Stream {
