@@ -103,7 +103,7 @@ struct Problem {
   std::vector<float> run(Backend& backend) const { return run(backend, 0, tokens()); }
 };
 
-// Dimensions below, at and above a vector and a tile; 1, 3, 4, 7, 8 and 12 query heads a kv head.
+// Dimensions below, at and above a vector and a tile; 1, 3, 4, 7, 8, 9 and 12 query heads a kv head.
 constexpr Case kCases[] = {
     {.heads = 1, .kv_heads = 1, .head_dim = 1},
     {.heads = 2, .kv_heads = 2, .head_dim = 5},
@@ -113,7 +113,9 @@ constexpr Case kCases[] = {
     {.heads = 4, .kv_heads = 4, .head_dim = 17, .alibi = true},
     {.heads = 14, .kv_heads = 2, .head_dim = 20},
     {.heads = 8, .kv_heads = 1, .head_dim = 64, .window = 64, .alibi = true},
+    {.heads = 9, .kv_heads = 1, .head_dim = 32},
     {.heads = 12, .kv_heads = 1, .head_dim = 80, .window = 15},
+    {.heads = 6, .kv_heads = 2, .head_dim = 96, .window = 70},
     {.heads = 2, .kv_heads = 1, .head_dim = 100, .scale = 1.5},
     {.heads = 2, .kv_heads = 1, .head_dim = 128},
 };
@@ -161,6 +163,31 @@ void check_threads(const std::vector<Level>& all, const Problem& problem) {
     for (const int threads : {1, 2, 3, 5}) {
       CHECK_MESSAGE(tolerance::same_bytes(problem.run(*open_level(level, threads)), one), level);
     }
+  }
+}
+
+// A key with a number that is not finite, in one of two sequences; then keys of nothing else.
+void check_infinite_scores(Backend& backend, int64_t head_dim) {
+  const Case shape{.heads = 1, .kv_heads = 1, .head_dim = head_dim, .positions = 150};
+  const auto size = static_cast<size_t>(head_dim);
+  for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (const float bad : {kNaN, kInfinity, -kInfinity}) {
+      for (const int32_t key : {0, 5, 63, 64, 70, 140}) {
+        Problem problem(shape, type, {141, 141, 3}, {0, 1, 0});
+        for (float& v : problem.q) v = std::abs(v);
+        std::vector<float> k(size, 1.0f), v(size, 2.0f);
+        k[1] = bad;
+        problem.store(reference(), k.data(), v.data(), {0}, {key});
+        const auto actual = problem.run(backend);
+        CHECK(tolerance::class_difference(actual, problem.run(reference())) == "");
+        for (size_t i = size; i < 2 * size; ++i) CHECK(std::isfinite(actual[i]));
+      }
+    }
+    Problem nothing(shape, type, {100}, {0});  // no key has a finite score
+    for (float& v : nothing.q) v = 1;
+    const std::vector<float> k(size, -kInfinity), v(size, 1.0f);
+    for (int32_t p = 0; p <= 100; ++p) nothing.store(reference(), k.data(), v.data(), {0}, {p});
+    for (const float x : nothing.run(backend)) CHECK(std::isnan(x));
   }
 }
 
@@ -255,47 +282,50 @@ TEST_CASE("attention: ALiBi stays exact far from the start") {
 }
 
 TEST_CASE("attention: what a later token stores does not reach an earlier one") {
-  const Case shape{.heads = 4, .kv_heads = 2, .head_dim = 20, .positions = 100};
   for (const std::string& level : levels()) {
     const auto backend = open_level(level, 1);
-    for (const DType type : kTypes) {
-      Problem problem(shape, type, rising(40, 30), std::vector<int32_t>(30, 0));
-      const auto before = problem.run(*backend);
-      for (const float bad : {kNaN, kInfinity, -kInfinity}) {
-        const std::vector<float> vectors(40, bad);
-        problem.store(reference(), vectors.data(), vectors.data(), {0}, {60});
-        const auto after = problem.run(*backend);
-        CHECK(tolerance::class_difference(after, problem.run(reference())) == "");
-        const size_t unharmed = 20 * problem.width();
-        CHECK(tolerance::same_bytes(std::span(after).first(unharmed),
-                                    std::span(before).first(unharmed)));
+    for (const int64_t head_dim : {20, 64}) {
+      const Case shape{.heads = 4, .kv_heads = 2, .head_dim = head_dim, .positions = 100};
+      for (const DType type : kTypes) {
+        Problem problem(shape, type, rising(40, 30), std::vector<int32_t>(30, 0));
+        const auto before = problem.run(*backend);
+        for (const float bad : {kNaN, kInfinity, -kInfinity}) {
+          for (const float key : {bad, 1.0f}) {  // in the values alone, too
+            const std::vector<float> k(2 * head_dim, key), v(2 * head_dim, bad);
+            problem.store(reference(), k.data(), v.data(), {0}, {60});
+            const auto after = problem.run(*backend);
+            CHECK(tolerance::class_difference(after, problem.run(reference())) == "");
+            const size_t unharmed = 20 * problem.width();
+            CHECK(tolerance::same_bytes(std::span(after).first(unharmed),
+                                        std::span(before).first(unharmed)));
+          }
+        }
       }
     }
   }
 }
 
-TEST_CASE("attention: NaN and infinite scores") {
-  const Case shape{.heads = 1, .kv_heads = 1, .head_dim = 4, .positions = 150};
+TEST_CASE("attention: one value that is not finite reaches its own element alone") {
+  const Case shape{.heads = 3, .kv_heads = 1, .head_dim = 64, .positions = 90};
   for (const std::string& level : levels()) {
     const auto backend = open_level(level, 1);
     for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
-      for (const float bad : {kNaN, kInfinity, -kInfinity}) {
-        for (const int32_t key : {0, 5, 63, 64, 70, 140}) {
-          Problem problem(shape, type, {141, 141, 3}, {0, 1, 0});
-          for (float& v : problem.q) v = std::abs(v);
-          const std::vector<float> k = {1, bad, 1, 1}, v = {1, 2, 3, 4};
-          problem.store(reference(), k.data(), v.data(), {0}, {key});
-          const auto actual = problem.run(*backend);
-          CHECK(tolerance::class_difference(actual, problem.run(reference())) == "");
-          for (int i = 4; i < 8; ++i) CHECK(std::isfinite(actual[i]));
-        }
-      }
+      Problem problem(shape, type, rising(30, 50), std::vector<int32_t>(50, 0));
+      const auto k = normal_floats(64, 4);
+      auto v = normal_floats(64, 5);
+      v[37] = -kInfinity;
+      problem.store(reference(), k.data(), v.data(), {0}, {20});
+      const auto actual = problem.run(*backend);
+      CHECK(tolerance::class_difference(actual, problem.run(reference())) == "");
+      for (size_t i = 0; i < actual.size(); ++i) CHECK(std::isinf(actual[i]) == (i % 64 == 37));
     }
-    Problem nothing(shape, DType::kF32, {100}, {0});  // no key has a finite score
-    for (float& v : nothing.q) v = 1;
-    const std::vector<float> k(4, -kInfinity), v(4, 1.0f);
-    for (int32_t p = 0; p <= 100; ++p) nothing.store(reference(), k.data(), v.data(), {0}, {p});
-    for (const float x : nothing.run(*backend)) CHECK(std::isnan(x));
+  }
+}
+
+TEST_CASE("attention: NaN and infinite scores") {
+  for (const std::string& level : levels()) {
+    const auto backend = open_level(level, 1);
+    for (const int64_t head_dim : {4, 32}) check_infinite_scores(*backend, head_dim);
   }
 }
 
