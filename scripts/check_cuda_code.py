@@ -224,11 +224,11 @@ def main():
     for cubin in cubins:
         architecture = architecture_of(cubin)
         ptx, found = bodies(ptx_of(cubin)), resources(cubin)
-        machine = machine_bodies(nvdisasm, cubin) if nvdisasm else {}
+        machine = machine_bodies(nvdisasm, cubin) if nvdisasm else None
         for mangled, name in zip(found, demangled(found)):
             table.setdefault(name, {})[architecture] = found[mangled]
             for fault in faults_of(name, architecture, *found[mangled], ptx[mangled],
-                                   machine.get(mangled)):
+                                   machine and machine.get(mangled, "")):
                 faults += 1
                 print(f"sm_{architecture} {name}: {fault}")
     if "--list" in sys.argv:
