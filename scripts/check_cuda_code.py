@@ -83,7 +83,7 @@ KERNELS = [
 # Of all kernels: arrays that registers cannot index.
 FORBIDDEN = r"\b(ld|st)\.local"
 
-# The machine's instructions for those above.
+# The machine's instructions for those above that are one instruction on every machine.
 MACHINE = {
     VECTOR_LOAD: r"LDG\.E\S*\.128",
     VECTOR_STORE: r"STG\.E\S*\.128",

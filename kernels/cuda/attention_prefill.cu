@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(kThreads)
   std::byte* const value_stage = key_stage + S::kStage;
   start_next();
 
-  {
+  {  // what follows reads it from shared memory
     const Block block = block_of(args, S::kBlockRows);
     for (int t = static_cast<int>(threadIdx.x); t < block.tokens; t += kThreads) {
       sequences[t] = args.sequences[block.token0 + t];

@@ -64,7 +64,6 @@ struct Walk {
   Run run;
   int open_from;  // keys from here until open_until are seen by every row: they need no mask
   int open_until;
-  int unused;
   int64_t offset;  // bytes, of the run's keys and values in the cache
 };
 
